@@ -1,0 +1,120 @@
+"""What can capture, upscale and serve as desktop here: tables of strings, best first. Nothing is imported until chosen."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from live_sr.errors import MissingPart, did_you_mean
+
+
+@dataclass(frozen=True)
+class Backend:
+    """One leaf: its name, where its class is, the systems it runs on, the modules it needs and how to get them."""
+
+    name: str
+    path: str  # "module:Class"
+    systems: tuple[str, ...] = ("linux", "win32")
+    needs: tuple[str, ...] = ()
+    get: str = ""
+    planned: bool = False  # named, and not written yet
+
+    def obstacle(self) -> str:
+        """Why it cannot be used here, or an empty string."""
+        if system() not in self.systems:
+            return f"it is for {' and '.join(NAMES[s] for s in self.systems)}"
+        if self.planned:
+            return "not part of this version"
+        for module in self.needs:
+            if importlib.util.find_spec(module) is None:
+                return f"{module} is not installed" + (f" ({self.get})" if self.get else "")
+        return ""
+
+    def load(self) -> Any:
+        """The leaf's class. Raises MissingPart when its library does not import."""
+        module, name = self.path.split(":")
+        try:
+            return getattr(importlib.import_module(module), name)
+        except (ImportError, OSError) as error:
+            raise MissingPart(f"{self.name} cannot be used: {error}", self.get or "see `live-sr doctor`") from error
+
+
+@dataclass
+class Choice:
+    """A choice and its reasons: doctor, HUD, log and bug report print this same object."""
+
+    role: str
+    chosen: str
+    why: str
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [f"{self.role}: {self.chosen or 'none'}, {self.why}"]
+        return "\n".join(lines + [f"  not {name}: {reason}" for name, reason in self.passed_over])
+
+
+NAMES = {"linux": "Linux", "win32": "Windows"}
+
+CAPTURE = (
+    Backend("dxgi", "live_sr.capture.dxgi:DxgiSource", ("win32",), ("dxcam",), 'pip install "dxcam>=0.3,<0.4"'),
+    Backend("wgc", "live_sr.capture.wgc:WgcSource", ("win32",), ("windows_capture",), "pip install windows-capture"),
+    Backend("x11", "live_sr.capture.x11:X11Source", ("linux",)),
+    Backend("mss", "live_sr.capture.mss:MssSource", needs=("mss",), get="pip install mss"),
+)
+
+ENGINES = (
+    Backend("tensorrt", "live_sr.engine.tensorrt:TensorRTEngine", needs=("torch_tensorrt",), planned=True),
+    Backend("rtx", "live_sr.engine.rtx:RtxEngine", needs=("onnxruntime_ep_nv_tensorrt_rtx",), planned=True),
+    Backend("cuda", "live_sr.engine.cuda:CudaEngine", needs=("torch",), planned=True),
+    Backend("openvino", "live_sr.engine.openvino:OpenVINOEngine", needs=("openvino",), get="pip install openvino"),
+    Backend("filters", "live_sr.engine.filters:FilterEngine", needs=("cv2",), get="pip install opencv-python-headless"),
+)
+
+DESKTOPS = (
+    Backend("win32", "live_sr.overlay.desktop_win32:Win32Desktop", ("win32",)),
+    Backend("x11", "live_sr.overlay.desktop_x11:X11Desktop", ("linux",), ("Xlib",), "pip install python-xlib six"),
+)
+
+HOTKEYS = (
+    Backend("registerhotkey", "live_sr.overlay.hotkeys_win32:RegisteredHotkeys", ("win32",)),
+    Backend("pynput", "live_sr.overlay.hotkeys:PynputHotkeys", ("linux", "win32"), ("pynput",),
+            "pip install --no-deps pynput"),
+)
+
+
+def system() -> str:
+    """"linux", "win32" or another of sys.platform's words; asked here and nowhere else."""
+    return sys.platform
+
+
+def session() -> str:
+    """What serves the screen: "windows", "x11", "xwayland" (X programs on Wayland), "wayland" or "none"."""
+    if system() == "win32":
+        return "windows"
+    if os.environ.get("DISPLAY"):
+        return "xwayland" if os.environ.get("WAYLAND_DISPLAY") else "x11"
+    return "wayland" if os.environ.get("WAYLAND_DISPLAY") else "none"
+
+
+def choose(role: str, table: tuple[Backend, ...], wanted: str = "auto") -> tuple[Backend, Choice]:
+    """The best of a table that can be used here, or the wanted one. Raises LiveSRError with every reason."""
+    names = [b.name for b in table]
+    if wanted != "auto" and wanted not in names:
+        raise MissingPart(f'There is no {role} called "{wanted}".{did_you_mean(wanted, names)}', "one of " + ", ".join(names))
+    choice = Choice(role, "", "nothing that runs here")
+    for backend in table:
+        if wanted not in ("auto", backend.name):
+            continue
+        obstacle = backend.obstacle()
+        if not obstacle:
+            choice.chosen = backend.name
+            choice.why = "the best that runs here" if wanted == "auto" else "as asked for"
+            return backend, choice
+        choice.passed_over.append((backend.name, obstacle))
+    raise MissingPart(str(choice), "`live-sr doctor` shows what is here and how to get what is missing")
+
+
