@@ -1,4 +1,4 @@
-"""What can capture, upscale and serve as desktop here: tables of strings, best first. Nothing is imported until chosen."""
+"""What can capture, upscale and serve as desktop here: tables of strings, best first, imported when chosen."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import importlib.util
 import os
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from live_sr.errors import MissingPart, did_you_mean
@@ -81,18 +82,30 @@ DESKTOPS = (
 
 HOTKEYS = (
     Backend("registerhotkey", "live_sr.overlay.hotkeys_win32:RegisteredHotkeys", ("win32",)),
-    Backend("pynput", "live_sr.overlay.hotkeys:PynputHotkeys", ("linux", "win32"), ("pynput",),
-            "pip install --no-deps pynput"),
+    Backend(
+        "pynput",
+        "live_sr.overlay.hotkeys:PynputHotkeys",
+        ("linux", "win32"),
+        ("pynput",),
+        "pip install --no-deps pynput",
+    ),
 )
 
 
 def system() -> str:
-    """"linux", "win32" or another of sys.platform's words; asked here and nowhere else."""
+    """linux, win32 or another of `sys.platform`'s words; asked here and nowhere else."""
     return sys.platform
 
 
+def config_folder() -> Path:
+    """Where this user's config.toml lives."""
+    if system() == "win32":
+        return Path(os.environ.get("APPDATA", "~")).expanduser() / "live-sr"
+    return Path(os.environ.get("XDG_CONFIG_HOME", "~/.config")).expanduser() / "live-sr"
+
+
 def session() -> str:
-    """What serves the screen: "windows", "x11", "xwayland" (X programs on Wayland), "wayland" or "none"."""
+    """What serves the screen: windows, x11, xwayland (X programs on Wayland), wayland or none."""
     if system() == "win32":
         return "windows"
     if os.environ.get("DISPLAY"):
@@ -101,10 +114,11 @@ def session() -> str:
 
 
 def choose(role: str, table: tuple[Backend, ...], wanted: str = "auto") -> tuple[Backend, Choice]:
-    """The best of a table that can be used here, or the wanted one. Raises LiveSRError with every reason."""
+    """The best of a table that can be used here, or the wanted one. Raises MissingPart with every reason."""
     names = [b.name for b in table]
     if wanted != "auto" and wanted not in names:
-        raise MissingPart(f'There is no {role} called "{wanted}".{did_you_mean(wanted, names)}', "one of " + ", ".join(names))
+        known = ", ".join(names)
+        raise MissingPart(f'There is no {role} called "{wanted}".{did_you_mean(wanted, names)}', f"use one of {known}")
     choice = Choice(role, "", "nothing that runs here")
     for backend in table:
         if wanted not in ("auto", backend.name):
@@ -116,5 +130,3 @@ def choose(role: str, table: tuple[Backend, ...], wanted: str = "auto") -> tuple
             return backend, choice
         choice.passed_over.append((backend.name, obstacle))
     raise MissingPart(str(choice), "`live-sr doctor` shows what is here and how to get what is missing")
-
-

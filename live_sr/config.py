@@ -1,12 +1,10 @@
-"""config.toml as frozen values: defaults < config.toml < profile of this game < flags. Every mistake is told at once."""
+"""config.toml as frozen values: defaults < config.toml < profile of this game < flags. All mistakes are told at once."""
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -98,27 +96,23 @@ class File(Config):
 
 
 def key_parts(key: str) -> tuple[frozenset[str], str]:
-    """"ctrl+alt+m" -> ({"ctrl", "alt"}, "m"). Raises ValueError with a sentence."""
+    """ "ctrl+alt+m" -> ({"ctrl", "alt"}, "m"). Raises ValueError with a sentence."""
     *modifiers, last = (part.strip() for part in key.lower().split("+"))
     for word in modifiers:
         if word not in MODIFIERS:
             raise ValueError(f'"{word}" is not a modifier: use {", ".join(MODIFIERS)}.{did_you_mean(word, MODIFIERS)}')
     if len(last) != 1 and last not in NAMED_KEYS:
-        raise ValueError(f'"{last}" is not a key: use one character or a name such as f8.{did_you_mean(last, NAMED_KEYS)}')
+        raise ValueError(f'"{last}" is not a key: use one character or a name like f8.{did_you_mean(last, NAMED_KEYS)}')
     return frozenset(modifiers), last
 
 
-def find(folder: Path | None = None) -> Path | None:
-    """config.toml of the working folder, else of the user's configuration folder."""
-    home = Path(os.environ.get("APPDATA", "~") if sys.platform == "win32" else os.environ.get("XDG_CONFIG_HOME", "~/.config"))
-    for place in (folder or Path.cwd(), home.expanduser() / "live-sr"):
-        if (place / "config.toml").is_file():
-            return place / "config.toml"
-    return None
+def find(folders: Iterable[Path]) -> Path | None:
+    """config.toml in the first of the folders that has one."""
+    return next((f / "config.toml" for f in folders if (f / "config.toml").is_file()), None)
 
 
 def load(path: Path | None, game: tuple[str, ...] = (), flags: Mapping[str, Mapping[str, Any]] | None = None) -> Config:
-    """The settings for a game whose title or process name is among `game`. Raises UsageError with all mistakes at once."""
+    """The settings for a game known by the names in `game`. Raises UsageError that tells all mistakes."""
     raw: dict[str, Any] = {}
     if path is not None:
         try:
@@ -129,7 +123,8 @@ def load(path: Path | None, game: tuple[str, ...] = (), flags: Mapping[str, Mapp
             raise UsageError(f"{path} cannot be read: {error.strerror}", "check its permissions") from None
     where = str(path or "the command line")
     mistakes = _mistakes(File, raw)
-    profiles = [p for p in raw.get("profile", []) if isinstance(p, dict)] if isinstance(raw.get("profile"), list) else []
+    listed = raw.get("profile", [])
+    profiles = [p for p in listed if isinstance(p, dict)] if isinstance(listed, list) else []
     for number, profile in enumerate(profiles, 1):
         mistakes += _profile_mistakes(profile, f"profile {number}")
     if not mistakes:
@@ -140,7 +135,9 @@ def load(path: Path | None, game: tuple[str, ...] = (), flags: Mapping[str, Mapp
         mistakes = _mistakes(Config, raw)
         where = "the command line" if mistakes else where
     if mistakes:
-        raise UsageError(f"{where}:\n" + "\n".join(f"  {m}" for m in mistakes), "correct these; the defaults are in the README")
+        raise UsageError(
+            "\n  ".join([f"{where}:", *mistakes]), "correct these; config.toml of the project lists every setting"
+        )
     return Config.model_validate(raw)
 
 
@@ -192,5 +189,6 @@ def _sentence(model: type[Section], error: dict[str, Any], prefix: str) -> str:
     if error["type"] == "literal_error":
         expected = re.findall(r"'([^']*)'|(\d+)", error["ctx"]["expected"])
         words = [a or b for a, b in expected]
-        return f"{name} = {error['input']!r}: must be one of {', '.join(words)}.{did_you_mean(str(error['input']), words)}"
+        value = error["input"]
+        return f"{name} = {value!r}: must be one of {', '.join(words)}.{did_you_mean(str(value), words)}"
     return f"{name} = {error['input']!r}: {error['msg'].removeprefix('Value error, ')}"

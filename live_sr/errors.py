@@ -1,14 +1,14 @@
 """Every failure that live-sr names: a sentence, a remedy, an exit code. The command line prints these and no traceback.
 
-    LiveSRError                1  anything below
-    ├── UsageError             2  a flag, a key of config.toml or its value
-    ├── WindowNotFound         3  no window, or the chosen one is gone
-    ├── DisplayLost            4  no screen, or the connection to it broke
-    ├── SourceLost             5  the frames stopped coming; the pipeline tries to reopen
-    │   └── SourceClosed       5  and will not come back: the window is closed, the video is at its end
-    ├── EngineError            6  an engine cannot be built, or failed while running
-    ├── ModelError             7  a model is missing, broken, or of a kind we cannot run
-    └── MissingPart            8  an optional package or system library is not there
+LiveSRError                1  anything below
+├── UsageError             2  a flag, a key of config.toml or its value
+├── WindowNotFound         3  no window, or the chosen one is gone
+├── DisplayLost            4  no screen, or the connection to it broke
+├── SourceLost             5  the frames stopped coming; the pipeline tries to reopen
+│   └── SourceClosed       5  and will not come back: the window is closed, the video is at its end
+├── EngineError            6  an engine cannot be built, or failed while running
+├── ModelError             7  a model is missing, broken, or of a kind we cannot run
+└── MissingPart            8  an optional package or system library is not there
 """
 
 from __future__ import annotations

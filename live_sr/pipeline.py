@@ -119,7 +119,7 @@ class Pipeline:
                 thread.join()
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether the run has ended, waiting up to `timeout_s`; raises what ended it, unless the source was at its end."""
+        """Whether the run has ended, waiting up to `timeout_s`. Raises what ended it, unless the source was at its end."""
         self._threads[1].join(timeout_s)
         if self._cause is not None and not isinstance(self._cause, SourceClosed):
             raise self._cause

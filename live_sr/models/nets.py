@@ -56,11 +56,11 @@ class CellNet(nn.Module):
         with torch.no_grad():
             for conv in (self.head, *self.body):
                 nn.init.kaiming_normal_(conv.weight, a=0.1)
-                conv.bias.zero_()
+                nn.init.zeros_(conv.get_parameter("bias"))
             # small, not zero: with a zeroed last layer no gradient reaches the layers before it
             nn.init.normal_(self.tail.weight[:, :features], std=1e-3)
             self.tail.weight[:, features:] = bicubic_cells(scale)
-            self.tail.bias.zero_()
+            nn.init.zeros_(self.tail.get_parameter("bias"))
 
     def forward(self, x: Tensor) -> Tensor:
         x = nn.functional.pad(x, (CELL, CELL, CELL, CELL), mode="replicate")
