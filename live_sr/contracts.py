@@ -9,6 +9,10 @@ from typing import Protocol
 from live_sr.frame import Frame, Pixels, Rect, Size
 
 
+Resize = Callable[[Pixels, Size, Pixels | None], Pixels]
+"""(picture, size, into) -> the picture at that size, drawn into `into` when that fits."""
+
+
 class FrameSource(Protocol):
     """Where frames come from. Opened, used and closed on one thread."""
 

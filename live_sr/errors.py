@@ -62,6 +62,11 @@ class MissingPart(LiveSRError):
     exit_code = 8
 
 
+def reason(error: BaseException) -> str:
+    """What went wrong in one line, for a note in the HUD."""
+    return error.message if isinstance(error, LiveSRError) else f"{type(error).__name__}: {error}"
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """' Did you mean "x"?' for a near miss, else an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from live_sr.contracts import Display, Engine, FrameSource
-from live_sr.errors import LiveSRError, SourceClosed
+from live_sr.errors import SourceClosed, reason
 from live_sr.frame import Frame, Pixels, Stamps
 from live_sr.latency import Latency
 from live_sr.mailbox import Closed, Mailbox
@@ -259,8 +259,3 @@ class Pipeline:
             with self._lock:
                 if len(self._spare) < SPARES:
                     self._spare.append(pixels)
-
-
-def reason(error: BaseException) -> str:
-    """One line on what went wrong, for a note in the HUD."""
-    return error.message if isinstance(error, LiveSRError) else f"{type(error).__name__}: {error}"

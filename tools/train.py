@@ -17,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
@@ -34,6 +34,11 @@ class Pair:
     name: str
     small: np.ndarray
     large: np.ndarray
+
+    @property
+    def place(self) -> str:
+        """The map or level: names are PLACE_FRAMENUMBER."""
+        return self.name.rsplit("_", 1)[0]
 
     def blocks(self) -> np.ndarray:
         """Contrast of every GRID x GRID block, as probabilities over the flattened blocks."""
@@ -52,7 +57,7 @@ def read_rgb(path: Path) -> np.ndarray:
 
 
 def read_pairs(folder: Path, scale: int) -> list[Pair]:
-    pairs = []
+    pairs: list[Pair] = []
     for small_path in sorted((folder / "lr").iterdir()):
         large_path = folder / "hr" / small_path.name
         if not large_path.exists():
@@ -102,9 +107,9 @@ class Patches:
             )
 
 
-def charbonnier(a: Tensor, b: Tensor) -> Tensor:
-    """A smooth L1 (Charbonnier et al. 1994), eps 1e-3."""
-    return torch.sqrt((a - b) ** 2 + 1e-6).mean()
+def charbonnier(a: Tensor, b: Tensor, epsilon: float) -> Tensor:
+    """A smooth L1 (Charbonnier et al. 1994): squared error below `epsilon`, absolute error above."""
+    return torch.sqrt((a - b) ** 2 + epsilon**2).mean()
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:
@@ -154,14 +159,22 @@ def save_weights(path: Path, net: CellNet, about: dict[str, str]) -> None:
 
 
 def split(pairs: list[Pair], every: int = 10) -> tuple[list[Pair], list[Pair]]:
-    """(for training, held out for validation): the middle one of every ten."""
-    held = [p for i, p in enumerate(pairs) if i % every == every // 2]
-    return [p for i, p in enumerate(pairs) if i % every != every // 2], held
+    """(for training, held out for validation): one map or level of every ten is held out, with all its frames."""
+    places = sorted({pair.place for pair in pairs})
+    held = set(places[every // 2 :: every])
+    return [p for p in pairs if p.place not in held], [p for p in pairs if p.place in held]
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--pairs", type=Path, nargs="+", required=True, help="folders with lr/ and hr/")
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument(
+        "--pairs",
+        nargs="+",
+        required=True,
+        help="folders with lr/ and hr/, one for each game; DIR,DIR for one game in several folders",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint and weights")
     parser.add_argument("--scale", type=int, default=2, choices=(2, 3, 4))
     parser.add_argument("--features", type=int, default=32)
@@ -171,9 +184,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--patch", type=int, default=48, help="side of a patch in small pixels")
     parser.add_argument("--rate", type=float, default=6e-4, help="peak learning rate")
     parser.add_argument("--average", type=float, default=0.999, help="decay of the moving average of the weights")
+    parser.add_argument("--epsilon", type=float, default=1e-3, help="of the Charbonnier loss, in units of full scale")
+    parser.add_argument("--from", dest="start", type=Path, help="weights to begin with instead of random ones")
     parser.add_argument("--every", type=int, default=2000, help="steps between checkpoints")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads; a second one under contention is far slower")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="CPU threads; a second one under contention is far slower"
+    )
     parser.add_argument("--bf16", action="store_true", help="bfloat16 where autocast allows it")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", action="store_true", help="go on from OUT/checkpoint.pt")
@@ -188,9 +205,14 @@ def main() -> None:
     cv2.setNumThreads(1)
     args.out.mkdir(parents=True, exist_ok=True)
 
-    training, held = zip(*(split(read_pairs(folder, args.scale)) for folder in args.pairs), strict=True)
+    games = [[p for folder in game.split(",") for p in read_pairs(Path(folder), args.scale)] for game in args.pairs]
+    training, held = zip(*(split(pairs) for pairs in games), strict=True)
     net = CellNet(args.scale, args.features, args.depth).to(args.device, memory_format=torch.channels_last)
-    average = torch.optim.swa_utils.AveragedModel(net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(args.average))
+    if args.start:
+        net.load_state_dict(load_file(args.start))
+    average = torch.optim.swa_utils.AveragedModel(
+        net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(args.average)
+    )
     optimizer = torch.optim.Adam(net.parameters(), args.rate)
     first = 0
     checkpoint = args.out / "checkpoint.pt"
@@ -202,7 +224,8 @@ def main() -> None:
         first = state["step"]
 
     parameters, macs = cost(net)
-    print(f"{sum(map(len, training))} pairs to train on, {sum(map(len, held))} to validate; {parameters} parameters, {macs:.0f} MAC per input pixel")
+    print(f"{sum(map(len, training))} pairs to train on, {sum(map(len, held))} to validate")
+    print(f"{parameters} parameters, {macs:.0f} multiply-adds per input pixel")
     about = {"scale": str(args.scale), "features": str(args.features), "depth": str(args.depth)}
     batches = Patches(list(training), args.scale, args.patch, args.seed + first).batches(args.batch)
     bar = tqdm(range(first, args.steps), initial=first, total=args.steps, unit="step", mininterval=5)
@@ -212,7 +235,7 @@ def main() -> None:
         small, large = (side.to(args.device, memory_format=torch.channels_last) for side in next(batches))
         with torch.autocast(args.device, torch.bfloat16, enabled=args.bf16):
             guess = net(small)
-        loss = charbonnier(guess.float(), large)
+        loss = charbonnier(guess.float(), large, args.epsilon)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 0.5)
@@ -222,7 +245,15 @@ def main() -> None:
             score = validate(average.module, list(held), args.device)
             bar.set_postfix(loss=f"{loss.item():.4f}", psnr_y=f"{score:.2f}")
             save_weights(args.out / "weights.safetensors", average.module, about | {"step": str(step + 1)})
-            save(checkpoint, {"net": net.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(), "step": step + 1})
+            save(
+                checkpoint,
+                {
+                    "net": net.state_dict(),
+                    "average": average.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "step": step + 1,
+                },
+            )
             with (args.out / "log.csv").open("a") as log:
                 log.write(f"{step + 1},{loss.item():.6f},{score:.4f}\n")
 
