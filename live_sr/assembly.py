@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from live_sr import backends
 from live_sr.backends import Backend, Choice
 from live_sr.contracts import Desktop, Engine, FrameSource, Hotkeys, Resize, WindowInfo
-from live_sr.errors import DisplayLost, LiveSRError, UsageError
+from live_sr.errors import DisplayLost, LiveSRError, MissingPart, UsageError
 from live_sr.frame import Rect
+
+if TYPE_CHECKING:
+    from live_sr.overlay.loop import Loop
 
 FILTERS = ("nearest", "bilinear", "bicubic", "lanczos", "fsr")
 FILTER_SCALES = (2, 3, 4)
-
-
-@dataclass(frozen=True)
-class Target:
-    """What to look at: a window, or a rectangle of the desktop."""
-
-    window: WindowInfo | None = None
-    region: Rect | None = None
 
 
 @dataclass(frozen=True)
@@ -111,23 +107,54 @@ def hotkeys() -> tuple[Hotkeys | None, str]:
         return None, f"no hotkeys: {error.message} ({error.remedy})"
 
 
-def source_factory(target: Target, wanted: str) -> tuple[Callable[[], FrameSource], Choice]:
-    """A function that opens the best capture of the target, to be called on the thread that will use it."""
-    backend, choice = _capture_choice(target, wanted)
-    source = backend.load()
-    if target.window is None:
-        region = target.region
-        return (lambda: source(region=region) if backend.name == "dxgi" else source(region)), choice
-    if backend.name == "mss":
-        rect = target.window.rect
-        choice.passed_over.append(("following the window", "mss sees a fixed part of the screen"))
-        return (lambda: source(rect)), choice
-    window = target.window.id
-    return (lambda: source(window)), choice
+@dataclass
+class Capture:
+    """The chosen way to see the game. `warnings` are for the HUD."""
+
+    backend: Backend
+    choice: Choice
+    warnings: list[str]
+
+    def open_window(self, window: WindowInfo) -> FrameSource:
+        """On the thread that will use it. Raises SourceLost or SourceClosed."""
+        if self.backend.name == "mss":
+            return self.open_region(window.rect)
+        return cast(FrameSource, self.backend.load()(window.id))
+
+    def open_region(self, region: Rect) -> FrameSource:
+        """A part of the desktop, whatever is there."""
+        source = self.backend.load()
+        return cast(FrameSource, source(region=region) if self.backend.name == "dxgi" else source(region))
 
 
-def _capture_choice(target: Target, wanted: str) -> tuple[Backend, Choice]:
-    if target.window is not None or wanted != "auto":
-        return backends.choose("capture", backends.CAPTURE, wanted)
-    whole_screen = tuple(b for b in backends.CAPTURE if b.name in ("dxgi", "mss"))  # the others see one window only
-    return backends.choose("capture", whole_screen)
+def capture(wanted: str, *, whole_window: bool) -> Capture:
+    """How to see a window, or (`whole_window` off) a part of the desktop. Raises MissingPart with every reason."""
+    table = backends.CAPTURE
+    if not whole_window and wanted == "auto":
+        table = tuple(b for b in table if b.name in ("dxgi", "mss"))  # the others see one window
+    backend, choice = backends.choose("capture", table, wanted)
+    warnings = []
+    if backend.name == "mss" and whole_window:
+        warnings.append("mss captures the part of the screen where the window was: it does not follow the window")
+    return Capture(backend, choice, warnings)
+
+
+def loop(on_display_lost: Callable[[], None]) -> Loop:
+    """Qt's event loop on this thread. Raises MissingPart when Qt's libraries are not there."""
+    remedy = "`python3 tools/start.py demo` installs what is missing, or see the README for the list"
+    if backends.system() == "linux":
+        try:
+            ctypes.CDLL("libxcb-cursor.so.0")  # without it Qt aborts the process
+        except OSError as error:
+            raise MissingPart(f"Qt cannot open a window here: {error}", remedy) from None
+    try:
+        from live_sr.overlay.loop import Loop
+        from live_sr.overlay.window import guard_connection
+    except ImportError as error:
+        raise MissingPart(f"Qt cannot be used here: {error}", remedy) from None
+    guard_connection(on_display_lost)
+    if backends.system() == "linux":
+        from live_sr.capture.x11 import on_connection_lost
+
+        on_connection_lost(on_display_lost)
+    return Loop()

@@ -56,6 +56,7 @@ class Latency:
 
     def __init__(self, capacity: int = 4096, clock: Callable[[], int] = perf_counter_ns) -> None:
         self._clock = clock
+        self.on_shown: Callable[[Stamps], None] | None = None  # a log's; set before the first frame
         self._lock = threading.Lock()
         # guarded by _lock:
         self._rows = np.zeros((capacity, 5), np.int64)  # seen captured begun upscaled shown
@@ -91,6 +92,14 @@ class Latency:
             row = self._rows[self._counts["shown"] % len(self._rows)]
             row[:] = (stamps.seen, stamps.captured, stamps.begun, stamps.upscaled, stamps.shown)
             self._counts["shown"] += 1
+        if self.on_shown is not None:
+            self.on_shown(stamps)
+
+    @property
+    def frames_upscaled(self) -> int:
+        """Since the last reset."""
+        with self._lock:
+            return self._counts["upscaled"]
 
     def _tick(self, what: str) -> None:
         with self._lock:

@@ -26,7 +26,6 @@ class SourceState(Enum):
     OPENING = "opening"
     RUNNING = "running"
     LOST = "lost"
-    ENDED = "ended"
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Pipeline:
     """Runs until its source ends, `stop` is called, or something fails that cannot be mended.
 
     `open_source` is called on the source thread, and again after each loss. With `reopen` off (benchmarks, files) any
-    loss ends the run. With `every_frame` on, the source waits for the engine and nothing is dropped: throughput instead
+    loss ends the run; a `patient` one reopens even a source that is closed for good. With `every_frame` on, the source waits for the engine and nothing is dropped: throughput instead
     of latency. The display and the engine outlive the pipeline; their owner closes them.
     """
 
@@ -76,6 +75,7 @@ class Pipeline:
         *,
         events: Events | None = None,
         reopen: bool = True,
+        patient: bool = False,
         every_frame: bool = False,
     ) -> None:
         self._open_source = open_source
@@ -84,9 +84,11 @@ class Pipeline:
         self._latency = latency
         self._events = events or Events()
         self._reopen = reopen
+        self._patient = patient
         self._every_frame = every_frame
         self._mailbox: Mailbox[Frame[Pixels]] = Mailbox()
         self._stop = threading.Event()
+        self._retry = threading.Event()  # cuts the wait before the next try to reopen short
         self._running = threading.Event()  # cleared while paused
         self._running.set()
         self._lock = threading.Lock()
@@ -112,6 +114,7 @@ class Pipeline:
     def stop(self) -> None:
         """Flag, wake, join: after this nothing of the pipeline runs."""
         self._stop.set()
+        self._retry.set()
         self._running.set()
         self._mailbox.close()
         for thread in self._threads:
@@ -131,6 +134,10 @@ class Pipeline:
             self._running.clear()
         else:
             self._running.set()
+
+    def retry(self) -> None:
+        """Try to reopen a lost source now: the window was seen to be back."""
+        self._retry.set()
 
     def redraw(self) -> None:
         """Upscale the last frame again after a change of what the engine does, even if the game stands still."""
@@ -163,14 +170,13 @@ class Pipeline:
                     self._pump(source)
                 finally:
                     source.close()
-            except SourceClosed as end:
-                self._events.source(SourceState.ENDED, end.message)
-                raise
             except Exception as error:
-                if not self._reopen:
+                if not self._reopen or (isinstance(error, SourceClosed) and not self._patient):
                     raise
                 self._events.source(SourceState.LOST, reason(error))
-                self._stop.wait(REOPEN_S[min(self._losses, len(REOPEN_S) - 1)])
+                self._retry.clear()
+                if not self._stop.is_set():
+                    self._retry.wait(REOPEN_S[min(self._losses, len(REOPEN_S) - 1)])
                 self._losses += 1
 
     def _pump(self, source: FrameSource) -> None:

@@ -1,0 +1,254 @@
+"""One run of the desktop app: the parts wired, the overlay kept where the game is, the HUD kept up to date."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from live_sr import assembly
+from live_sr.assembly import EngineOptions
+from live_sr.config import Config
+from live_sr.contracts import Desktop, FrameSource, Hotkeys
+from live_sr.controls import Controls, Selection
+from live_sr.engine.compare import Compare
+from live_sr.engine.fitted import Fitted
+from live_sr.engine.relay import Relay, Wish, Workshop
+from live_sr.errors import SourceClosed
+from live_sr.follow import Follower
+from live_sr.frame import Rect, Size
+from live_sr.framelog import FrameLog
+from live_sr.latency import Latency
+from live_sr.overlay.hud import Hud, HudState
+from live_sr.overlay.loop import Loop
+from live_sr.overlay.window import QtDisplay, make_window
+from live_sr.pipeline import Events, Pipeline, SourceState
+
+FOLLOW_S = 0.05
+HUD_S = 0.25
+MESSAGE_S = 2.0
+
+
+class Session:
+    """Lives on the GUI thread; `tell` and `note` may be called from any."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        desktop: Desktop,
+        config: Config,
+        open_source: Callable[[], FrameSource],
+        follower: Follower,
+        *,
+        patient: bool = False,
+        log: FrameLog | None = None,
+    ) -> None:
+        self._loop = loop
+        self._desktop = desktop
+        self._config = config
+        self._follower = follower
+        self._patient = patient
+        self._covering = config.overlay.mode == "cover"
+        self._notes: list[str] = []
+        self._message = ""
+        self._lost = ""  # why there are no frames at present
+        self._end = ""
+        self._failure: BaseException | None = None
+        self._switched_on = True
+        self._visible = False
+        self._placed: Rect | None = None
+        self._keys: Hotkeys | None = None
+        self.latency = Latency()
+        self._log = log
+        if log is not None:
+            self.latency.on_shown = log.row
+
+        self._surface, why = make_window(config.overlay.mode)
+        self._notes.append(why)
+        self._hud = Hud(config.hud.level, config.hud.corner)
+        self._surface.set_hud(self._hud)
+        scale = config.model.scale
+        selection = Selection(config.model.name, None if scale == "fit" else scale)
+        assembly.scales(selection.model)  # a wrong name ends the start, not the first frame
+        self._relay = Relay(self._workshop(), Wish(selection.model, selection.scale))
+        self._fitted = Fitted(self._relay, assembly.resizer("auto"))
+        self._engine = Compare(self._fitted, assembly.resizer("nearest"))
+        self._pipeline = Pipeline(
+            open_source,
+            self._engine,
+            QtDisplay(self._surface, self.latency),
+            self.latency,
+            events=Events(
+                source=lambda state, reason: loop.post(partial(self._source_changed, state, reason)),
+                ended=lambda cause: loop.post(partial(self._ended, cause)),
+            ),
+            patient=patient,
+        )
+        self.controls = Controls(
+            selection,
+            self._relay,
+            self._engine,
+            self._hud,
+            self._pipeline,
+            tell=self.tell,
+            switch_overlay=self._switch_overlay,
+            quit_=partial(self.finish, "the quit key was pressed"),
+            screenshots=Path(config.overlay.screenshots),
+        )
+
+    def run(self) -> str:
+        """Until the player quits or the game ends; the sentence that says which. Raises what went wrong otherwise."""
+        self._surface.resized.connect(self._make_room)
+        self._surface.closed.connect(partial(self.finish, "its window was closed"))
+        try:
+            self._bind()
+            self._tick()
+            self._loop.every(FOLLOW_S, self._tick)
+            self._loop.every(HUD_S, self._refresh_hud)
+            self._pipeline.start()
+            self._loop.run()
+        finally:
+            self._close()
+        if self._failure is not None:
+            raise self._failure
+        return self._end or "it was asked to end"
+
+    def finish(self, why: str) -> None:
+        self._end = self._end or why
+        self._loop.quit()
+
+    def tell(self, message: str) -> None:
+        """Say something in the HUD for a moment."""
+        self._loop.post(partial(self._say, message))
+
+    def note(self, note: str) -> None:
+        """Say something in the HUD from now on, and on the terminal: a fallback taken, a warning."""
+        self._loop.post(partial(self._write_down, note))
+
+    def hide_from_capture(self) -> bool:
+        """Whether the system keeps the overlay out of what it captures of the screen."""
+        return self._desktop.exclude_from_capture(self._window_id(), self._config.overlay.hide_from_recorders)
+
+    def _workshop(self) -> Workshop:
+        engine = self._config.engine
+        options = EngineOptions(engine.backend, engine.precision, engine.threads, Path(engine.cache))
+        return Workshop(
+            plain=partial(assembly.plain_engine, engine.plain),
+            make=partial(assembly.make_engine, options=options),
+            scales=assembly.scales,
+            tell=self.note,
+            changed=lambda: self._pipeline.redraw(),
+        )
+
+    def _bind(self) -> None:
+        self._keys, problem = assembly.hotkeys()
+        if self._keys is None:
+            self.note(problem)
+            return
+        wanted = {action: key for action, key in self._config.hotkeys.model_dump().items() if key}
+        for problem in self._keys.bind(
+            wanted,
+            lambda action: self._loop.post(partial(self.controls.press, action)),
+            lambda action: self._loop.post(partial(self.controls.release, action)),
+        ):
+            self.note(problem)
+
+    # The overlay
+
+    def _tick(self) -> None:
+        """Follow the game. The overlay appears with its first picture, never as a black window."""
+        where = self._follower.look()
+        if where.gone and not self._patient:
+            self.finish("the game's window was closed")
+        if where.rect is not None and where.rect != self._placed:
+            self._placed = where.rect
+            self._place()
+        visible = self._switched_on and where.rect is not None and self.latency.frames_upscaled > 0
+        if visible != self._visible:
+            self._visible = visible
+            self._surface.setVisible(visible)
+            self._place()
+        if where.rect is not None and self._lost:
+            self._pipeline.retry()  # the window can be seen: do not sit out the wait
+
+    def _place(self) -> None:
+        if self._covering and self._placed is not None:
+            self._desktop.dress(self._window_id())
+            self._desktop.place(self._window_id(), self._placed)
+        self._make_room()
+
+    def _make_room(self) -> None:
+        room = self._placed.size if self._covering and self._placed is not None else self._surface.room()
+        if room != self._fitted.room:
+            self._fitted.room = room
+            self._relay.room(room)
+            self._pipeline.redraw()
+
+    def _window_id(self) -> int:
+        return int(self._surface.winId())  # type: ignore[call-overload, no-any-return]  # a sip.voidptr
+
+    def _switch_overlay(self, on: bool) -> None:
+        self._switched_on = on
+        self._tick()
+
+    # The HUD
+
+    def _say(self, message: str) -> None:
+        self._message = message
+        self._refresh_hud()
+        self._loop.after(MESSAGE_S, partial(self._unsay, message))
+
+    def _unsay(self, message: str) -> None:
+        if self._message == message:
+            self._message = ""
+
+    def _write_down(self, note: str) -> None:
+        if note not in self._notes:
+            self._notes.append(note)
+            print(f"live-sr: {note}", flush=True)
+
+    def _refresh_hud(self) -> None:
+        if not self._visible:
+            return
+        job = self._engine.job
+        state = HudState(
+            report=self.latency.report(self._config.hud.seconds),
+            model=job.model,
+            scale=job.scale,
+            engine=job.engine,
+            precision=job.precision,
+            input=self._engine.sizes[0],
+            output=self._engine.sizes[1],
+            source=self._lost,
+            notes=tuple(self._notes),
+            message=self._message,
+        )
+        self._hud.update(state, self._fitted.room or Size(1, 1))
+        self._surface.refresh()
+
+    # From the pipeline, by way of the loop
+
+    def _source_changed(self, state: SourceState, why: str) -> None:
+        if state is SourceState.LOST:
+            self._lost = f"reopening: {why}"
+            if self._log is None:
+                self._refresh_hud()
+        elif state is SourceState.RUNNING:
+            self._lost = ""
+
+    def _ended(self, cause: BaseException | None) -> None:
+        if isinstance(cause, SourceClosed):
+            self.finish(cause.message)
+        else:
+            self._failure = cause
+            self.finish("")
+
+    def _close(self) -> None:
+        """In the other order of the start."""
+        if self._keys is not None:
+            self._keys.close()
+        self._pipeline.stop()
+        self._engine.close()
+        self._surface.setVisible(False)
+        if self._log is not None:
+            self._log.close()

@@ -1,0 +1,126 @@
+"""Make of trained weights what live-sr ships: NAME-xN.onnx, .safetensors and the card NAME-xN.toml.
+
+    python tools/export.py runs/fast-x2/weights.safetensors --name fast --test DIR ... --out live_sr/models/weights
+
+The card's figures are measured here: PSNR-Y (BT.601 limited range, 8 pixels cropped) over every pair of each DIR, which
+holds lr/ and hr/ of frames that no training saw, beside OpenCV's bicubic and Lanczos-4 on the same frames.
+"""
+
+import argparse
+import hashlib
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime
+import torch
+from safetensors import safe_open
+from train import Pair, psnr_y, read_pairs, upscale
+
+from live_sr.models.nets import CELL, CellNet, cost
+
+AGREE = 1e-3  # the largest difference between PyTorch and the exported network, of full scale 1
+
+
+def load(weights: Path) -> tuple[CellNet, int]:
+    """The network in a file that train.py wrote, and the steps it was trained for."""
+    with safe_open(weights, "pt") as file:
+        about = file.metadata()
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
+    net = CellNet(int(about["scale"]), int(about["features"]), int(about["depth"]))
+    net.load_state_dict(state)
+    return net.eval(), int(about["step"])
+
+
+def write_onnx(net: CellNet, path: Path) -> None:
+    """Input "rgb" float32 (1, 3, H, W) in 0..1, H and W even; output "enlarged", not clamped."""
+    part = path.with_suffix(".part")
+    sizes = {2: "height", 3: "width"}
+    torch.onnx.export(
+        net,
+        (torch.rand(1, 3, 32, 48),),
+        str(part),
+        input_names=["rgb"],
+        output_names=["enlarged"],
+        dynamic_axes={"rgb": sizes, "enlarged": {2: "height_out", 3: "width_out"}},
+        opset_version=17,
+        dynamo=False,
+    )
+    part.replace(path)
+
+
+def largest_difference(net: CellNet, path: Path) -> float:
+    """Between PyTorch and the file, over a few sizes."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for height, width in ((2, 2), (34, 50), (270, 480)):
+        x = torch.rand(1, 3, height, width)
+        with torch.no_grad():
+            ours = net(x).numpy()
+        worst = max(worst, float(np.abs(ours - session.run(None, {"rgb": x.numpy()})[0]).max()))
+    return worst
+
+
+def scores(net: CellNet, pairs: list[Pair]) -> tuple[float, float, float]:
+    """Mean PSNR-Y in dB of the network, bicubic and Lanczos."""
+    rows = []
+    for pair in pairs:
+        size = (pair.large.shape[1], pair.large.shape[0])
+        filtered = (cv2.resize(pair.small, size, interpolation=i) for i in (cv2.INTER_CUBIC, cv2.INTER_LANCZOS4))
+        rows.append([psnr_y(guess, pair.large) for guess in (upscale(net, pair.small, "cpu"), *filtered)])
+    model, bicubic, lanczos = np.mean(rows, 0)
+    return float(model), float(bicubic), float(lanczos)
+
+
+def card(net: CellNet, name: str, steps: int, trained_on: str, onnx: Path, tests: list[Path]) -> str:
+    parameters, macs = cost(net)
+    data = onnx.read_bytes()
+    lines = [
+        f'name = "{name}"',
+        f"scale = {net.scale}",
+        f'architecture = "CellNet {net.head.out_channels}x{len(net.body)}"',
+        f"parameters = {parameters}",
+        f"macs_per_pixel = {macs:.0f}",
+        f"multiple = {CELL}",
+        'licence = "GPL-3.0-or-later"',
+        f'trained_on = "{trained_on}"',
+        f"steps = {steps}",
+        f"bytes = {len(data)}",
+        f'sha256 = "{hashlib.sha256(data).hexdigest()}"',
+        "",
+        "[psnr_y]  # dB, on maps and levels that it was not trained on; target: the large frame, area-averaged",
+    ]
+    rows = {test.name: scores(net, read_pairs(test, net.scale)) for test in tests}
+    rows["mean"] = tuple(np.mean(list(rows.values()), 0).tolist())  # type: ignore[assignment]
+    for engine, (model, bicubic, lanczos) in rows.items():
+        lines.append(f"{engine} = {{ model = {model:.2f}, bicubic = {bicubic:.2f}, lanczos = {lanczos:.2f} }}")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("weights", type=Path)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--trained-on", default="", help="a sentence for the card")
+    parser.add_argument("--test", type=Path, nargs="+", default=[], help="folders with lr/ and hr/, one for each game")
+    parser.add_argument("--out", type=Path, required=True)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+
+    net, steps = load(args.weights)
+    args.out.mkdir(parents=True, exist_ok=True)
+    onnx = args.out / f"{args.name}-x{net.scale}.onnx"
+    write_onnx(net, onnx)
+    difference = largest_difference(net, onnx)
+    if difference > AGREE:
+        raise SystemExit(f"export: {onnx} differs from PyTorch by {difference:.1e}; more than {AGREE:.0e}")
+    shutil.copyfile(args.weights, onnx.with_suffix(".safetensors"))
+    onnx.with_suffix(".toml").write_text(
+        card(net, args.name, steps, args.trained_on, onnx, args.test), encoding="utf-8"
+    )
+    print(onnx.with_suffix(".toml").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()
