@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 from live_sr import backends
 from live_sr.backends import Backend, Choice
+from live_sr.config import Config
 from live_sr.contracts import Desktop, Engine, FrameSource, Hotkeys, Resize, WindowInfo
 from live_sr.errors import DisplayLost, LiveSRError, MissingPart, UsageError
 from live_sr.frame import Rect
@@ -29,6 +31,11 @@ class EngineOptions:
     precision: str = "auto"
     threads: int = 0
     cache: Path | None = None
+
+
+def engine_options(settings: Config) -> EngineOptions:
+    engine = settings.engine
+    return EngineOptions(engine.backend, engine.precision, engine.threads, Path(engine.cache))
 
 
 def models() -> list[str]:
@@ -139,19 +146,23 @@ def capture(wanted: str, *, whole_window: bool) -> Capture:
     return Capture(backend, choice, warnings)
 
 
-def loop(on_display_lost: Callable[[], None]) -> Loop:
-    """Qt's event loop on this thread. Raises MissingPart when Qt's libraries are not there."""
+def check_qt() -> None:
+    """Raises MissingPart when Qt cannot open a window here: without some libraries it would abort the process."""
     remedy = "`python3 tools/start.py demo` installs what is missing, or see the README for the list"
-    if backends.system() == "linux":
-        try:
-            ctypes.CDLL("libxcb-cursor.so.0")  # without it Qt aborts the process
-        except OSError as error:
-            raise MissingPart(f"Qt cannot open a window here: {error}", remedy) from None
     try:
-        from live_sr.overlay.loop import Loop
-        from live_sr.overlay.window import guard_connection
-    except ImportError as error:
-        raise MissingPart(f"Qt cannot be used here: {error}", remedy) from None
+        if backends.system() == "linux":
+            ctypes.CDLL("libxcb-cursor.so.0")
+        importlib.import_module("PyQt6.QtWidgets")
+    except (ImportError, OSError) as error:
+        raise MissingPart(f"Qt cannot open a window here: {error}", remedy) from None
+
+
+def loop(on_display_lost: Callable[[], None]) -> Loop:
+    """Qt's event loop on this thread; `on_display_lost` must end the process. Raises MissingPart."""
+    check_qt()
+    from live_sr.overlay.loop import Loop
+    from live_sr.overlay.window import guard_connection
+
     guard_connection(on_display_lost)
     if backends.system() == "linux":
         from live_sr.capture.x11 import on_connection_lost

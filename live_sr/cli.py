@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(a: argparse.Namespace) -> int:
-    from live_sr import app
+    from live_sr.app import run as app
 
     return app.run(
         app.Request(a.window, a.pid, a.region, a.monitor, wait=a.wait, log=a.log, seconds=a.seconds),

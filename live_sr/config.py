@@ -1,4 +1,4 @@
-"""config.toml as frozen values: defaults < config.toml < profile of this game < flags. All mistakes are told at once."""
+"""config.toml as frozen values: defaults < config.toml < profile of this game < flags. All mistakes told at once."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ from typing import Protocol
 
 from live_sr.frame import Frame, Pixels, Rect, Size
 
-
 Resize = Callable[[Pixels, Size, Pixels | None], Pixels]
 """(picture, size, into) -> the picture at that size, drawn into `into` when that fits."""
 

@@ -139,3 +139,13 @@ class Latency:
         """What is kept of a ring, oldest first, as a copy."""
         kept = min(count, len(ring))
         return np.roll(ring, -(count % len(ring)), axis=0)[-kept:] if count > len(ring) else ring[:kept].copy()
+
+
+def table(report: Report) -> str:
+    """Rates and percentiles in columns, for a terminal."""
+    rows = [("stage", "p50", "p95", "p99", "worst ms")]
+    for name, p in [*report.stages.items(), ("total", report.total)]:
+        rows.append((name, *(f"{value:.2f}" for value in (p.p50, p.p95, p.p99, p.max))))
+    lines = [f"  {name:8}{p50:>9}{p95:>9}{p99:>9}{worst:>11}" for name, p50, p95, p99, worst in rows]
+    rates = f"{report.shown_fps:.1f} fps shown of {report.captured_fps:.1f} captured, 1 % low {report.low_fps:.1f} fps"
+    return "\n".join([f"  {rates}; {report.dropped} dropped, {report.duplicates} repeats left out", *lines])

@@ -62,8 +62,9 @@ class Pipeline:
     """Runs until its source ends, `stop` is called, or something fails that cannot be mended.
 
     `open_source` is called on the source thread, and again after each loss. With `reopen` off (benchmarks, files) any
-    loss ends the run; a `patient` one reopens even a source that is closed for good. With `every_frame` on, the source waits for the engine and nothing is dropped: throughput instead
-    of latency. The display and the engine outlive the pipeline; their owner closes them.
+    loss ends the run; a `patient` pipeline reopens even a source that is closed for good. With `every_frame` on, the
+    source waits for the engine and nothing is dropped: throughput instead of latency. The display and the engine
+    outlive the pipeline; their owner closes them.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class Pipeline:
                 thread.join()
 
     def wait(self, timeout_s: float) -> bool:
-        """Whether the run has ended, waiting up to `timeout_s`. Raises what ended it, unless the source was at its end."""
+        """Whether the run has ended, waiting up to `timeout_s`. Raises what ended it, but for a source at its end."""
         self._threads[1].join(timeout_s)
         if self._cause is not None and not isinstance(self._cause, SourceClosed):
             raise self._cause

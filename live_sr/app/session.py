@@ -7,17 +7,16 @@ from functools import partial
 from pathlib import Path
 
 from live_sr import assembly
-from live_sr.assembly import EngineOptions
+from live_sr.app.controls import Controls, Selection
+from live_sr.app.follow import Follower
+from live_sr.app.framelog import FrameLog
 from live_sr.config import Config
 from live_sr.contracts import Desktop, FrameSource, Hotkeys
-from live_sr.controls import Controls, Selection
 from live_sr.engine.compare import Compare
 from live_sr.engine.fitted import Fitted
 from live_sr.engine.relay import Relay, Wish, Workshop
 from live_sr.errors import SourceClosed
-from live_sr.follow import Follower
 from live_sr.frame import Rect, Size
-from live_sr.framelog import FrameLog
 from live_sr.latency import Latency
 from live_sr.overlay.hud import Hud, HudState
 from live_sr.overlay.loop import Loop
@@ -130,11 +129,9 @@ class Session:
         return self._desktop.exclude_from_capture(self._window_id(), self._config.overlay.hide_from_recorders)
 
     def _workshop(self) -> Workshop:
-        engine = self._config.engine
-        options = EngineOptions(engine.backend, engine.precision, engine.threads, Path(engine.cache))
         return Workshop(
-            plain=partial(assembly.plain_engine, engine.plain),
-            make=partial(assembly.make_engine, options=options),
+            plain=partial(assembly.plain_engine, self._config.engine.plain),
+            make=partial(assembly.make_engine, options=assembly.engine_options(self._config)),
             scales=assembly.scales,
             tell=self.note,
             changed=lambda: self._pipeline.redraw(),

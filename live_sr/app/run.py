@@ -12,13 +12,13 @@ from time import monotonic
 from typing import Any
 
 from live_sr import assembly, config
+from live_sr.app.follow import Follower, monitor_of
+from live_sr.app.framelog import FrameLog
 from live_sr.backends import Choice
 from live_sr.config import Config
 from live_sr.contracts import Desktop, FrameSource, WindowInfo
 from live_sr.errors import DisplayLost, SourceLost, UsageError, WindowNotFound
-from live_sr.follow import Follower, monitor_of
 from live_sr.frame import Rect
-from live_sr.framelog import FrameLog
 
 LOOK_AGAIN_S = 0.5  # between two looks for a window that is waited for
 
@@ -124,7 +124,7 @@ def perform(
 ) -> str:
     """A session over any source, to its end."""
     loop = assembly.loop(on_display_lost=_display_lost)
-    from live_sr.session import Session  # after the loop: windows need it, and it says best what Qt lacks
+    from live_sr.app.session import Session  # after the loop: windows need it, and it says best what Qt lacks
 
     session = Session(loop, desktop, settings, open_source, follower, patient=wait, log=log)
     for note in filter(None, notes):

@@ -1,0 +1,64 @@
+"""The house: imports go down only, and each foreign library has its rooms."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent.parent / "live_sr"
+
+OWNERS = {
+    "PyQt6": ("overlay",),
+    "openvino": ("engine/openvino.py",),
+    "torch": ("models/nets.py",),
+    "cv2": ("engine/filters.py", "pictures.py"),
+    "av": ("capture/video.py",),
+    "mss": ("capture/mss.py",),
+    "dxcam": ("capture/dxgi.py",),
+    "windows_capture": ("capture/wgc.py",),
+    "Xlib": ("overlay/desktop_x11.py",),
+    "pynput": ("overlay/hotkeys.py",),
+    "pydantic": ("config.py",),
+}
+NOT_FOREIGN = {*sys.stdlib_module_names, "live_sr", "numpy"}
+
+
+def imports(path: Path) -> set[str]:
+    """Top-level names of all modules imported anywhere in a file."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_every_foreign_library_is_imported_only_by_its_owner() -> None:
+    strangers = [
+        f"{path.relative_to(PACKAGE).as_posix()} imports {name}"
+        for path in PACKAGE.rglob("*.py")
+        for name in imports(path) - NOT_FOREIGN
+        if not path.relative_to(PACKAGE).as_posix().startswith(OWNERS.get(name, ()))
+    ]
+    assert strangers == []
+
+
+def test_only_backends_asks_which_system_this_is() -> None:
+    asking = [
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == "platform" and isinstance(node.value, ast.Name)
+    ]
+    assert set(asking) == {"backends.py"}
+
+
+def test_imports_go_down_the_floors() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command as lint; lint()"],
+        capture_output=True,
+        text=True,
+        cwd=PACKAGE.parent,
+    )
+    assert done.returncode == 0, done.stdout
