@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from live_sr import backends
 from live_sr.backends import Backend, Choice
 from live_sr.config import Config
-from live_sr.contracts import Desktop, Engine, FrameSource, Hotkeys, Resize, WindowInfo
+from live_sr.contracts import Desktop, Engine, FrameSource, Hotkeys, Monitor, Resize, WindowInfo
 from live_sr.errors import DisplayLost, LiveSRError, MissingPart, UsageError
 from live_sr.frame import Rect
 
@@ -121,6 +121,24 @@ class Capture:
     backend: Backend
     choice: Choice
     warnings: list[str]
+    fixed: bool = False  # the player named it
+
+    @property
+    def sees_the_overlay(self) -> bool:
+        """Whether it captures what is on the screen, and not the game's own window."""
+        return self.backend.name in ("dxgi", "mss")
+
+    def settle(self, rect: Rect, monitors: list[Monitor], *, excluded: bool, has_window: bool) -> None:
+        """On Windows, once there is an overlay: keep to desktop duplication only if it can serve this rectangle."""
+        if self.backend.name != "dxgi" or self.fixed:
+            return
+        from live_sr.capture import dxgi, preference
+
+        works = not dxgi.obstacle(rect)
+        name, passed_over = preference.prefer(rect, monitors, excluded, works, has_window=has_window)
+        self.backend = next(b for b in backends.CAPTURE if b.name == name)
+        self.choice = Choice("capture", name, "the best that serves this window", passed_over)
+        self.warnings += [f"capture: {name}, not {other}: {why}" for other, why in passed_over]
 
     def open_window(self, window: WindowInfo) -> FrameSource:
         """On the thread that will use it. Raises SourceLost or SourceClosed."""
@@ -136,14 +154,14 @@ class Capture:
 
 def capture(wanted: str, *, whole_window: bool) -> Capture:
     """How to see a window, or (`whole_window` off) a part of the desktop. Raises MissingPart with every reason."""
-    table = backends.CAPTURE
+    table: tuple[Backend, ...] = backends.CAPTURE
     if not whole_window and wanted == "auto":
         table = tuple(b for b in table if b.name in ("dxgi", "mss"))  # the others see one window
     backend, choice = backends.choose("capture", table, wanted)
     warnings = []
     if backend.name == "mss" and whole_window:
         warnings.append("mss captures the part of the screen where the window was: it does not follow the window")
-    return Capture(backend, choice, warnings)
+    return Capture(backend, choice, warnings, fixed=wanted != "auto")
 
 
 def check_qt() -> None:

@@ -32,6 +32,19 @@ class FrameSource(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True)
+class Job:
+    """What does the work, for people. `precision` is empty where there is nothing to choose."""
+
+    model: str
+    scale: int
+    engine: str
+    precision: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.model} x{self.scale}, {self.engine} {self.precision}".rstrip()
+
+
 class Engine(Protocol):
     """Makes a small picture large. `warm_up` may run on any thread; after it, one thread at a time uses the engine."""
 
@@ -41,9 +54,7 @@ class Engine(Protocol):
         ...
 
     @property
-    def label(self) -> str:
-        """What does the work, for people: "fast x2, openvino bf16"."""
-        ...
+    def job(self) -> Job: ...
 
     def warm_up(self, size: Size) -> None:
         """Build everything for frames of `size`, which may take long. Raises EngineError or ModelError."""

@@ -58,7 +58,7 @@ def _in_a_window(desktop: Desktop, settings: Config, seconds: float) -> int:
     try:
         print(f"live-sr: a recording of Freedoom, upscaled live for {seconds:.0f} s; {settings.hotkeys.quit} ends it")
         follower = Follower(desktop, lambda: None, standing)
-        print(perform(desktop, settings, partial(VideoSource, CLIP, loop=True), follower, [], seconds=seconds))
+        print(perform(desktop, settings, partial(VideoSource, CLIP, loop=True), follower, seconds=seconds))
     finally:
         desktop.close()
     return 0
@@ -85,9 +85,9 @@ def _without(settings: Config, seconds: float, output: Path) -> None:
         pipeline.stop()
         engine.close()
     before, after = taken[-1]
-    captions = f"{size_of(before)}, as the game drew it", f"{size_of(after)}, {engine.label}"
+    captions = f"{size_of(before)}, as the game drew it", f"{size_of(after)}, {engine.job}"
     write_png(output, side_by_side((captions[0], before), (captions[1], after)))
     print(
-        f"live-sr: upscaled a recording of Freedoom for {seconds:.0f} s with {engine.label}; before | after: {output}"
+        f"live-sr: upscaled a recording of Freedoom for {seconds:.0f} s with {engine.job}; before | after: {output}"
     )
     print(table(latency.report()))

@@ -143,9 +143,8 @@ class Latency:
 
 def table(report: Report) -> str:
     """Rates and percentiles in columns, for a terminal."""
-    rows = [("stage", "p50", "p95", "p99", "worst ms")]
+    lines = [f"  {'stage':8}{'p50':>9}{'p95':>9}{'p99':>9}{'worst ms':>11}"]
     for name, p in [*report.stages.items(), ("total", report.total)]:
-        rows.append((name, *(f"{value:.2f}" for value in (p.p50, p.p95, p.p99, p.max))))
-    lines = [f"  {name:8}{p50:>9}{p95:>9}{p99:>9}{worst:>11}" for name, p50, p95, p99, worst in rows]
+        lines.append(f"  {name:8}{p.p50:9.2f}{p.p95:9.2f}{p.p99:9.2f}{p.max:11.2f}")
     rates = f"{report.shown_fps:.1f} fps shown of {report.captured_fps:.1f} captured, 1 % low {report.low_fps:.1f} fps"
     return "\n".join([f"  {rates}; {report.dropped} dropped, {report.duplicates} repeats left out", *lines])

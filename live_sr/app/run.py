@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from live_sr import assembly, config
 from live_sr.app.follow import Follower, monitor_of
@@ -19,6 +19,9 @@ from live_sr.config import Config
 from live_sr.contracts import Desktop, FrameSource, WindowInfo
 from live_sr.errors import DisplayLost, SourceLost, UsageError, WindowNotFound
 from live_sr.frame import Rect
+
+if TYPE_CHECKING:
+    from live_sr.app.session import Session  # brings Qt, which `assembly.loop` looks for first
 
 LOOK_AGAIN_S = 0.5  # between two looks for a window that is waited for
 
@@ -44,6 +47,11 @@ class Subject:
     window: WindowInfo | None = None
     region: Rect | None = None
     search: Callable[[], WindowInfo | None] = lambda: None
+
+    @property
+    def looked_at(self) -> Rect | None:
+        """Where on the desktop it is, or was when it was chosen."""
+        return self.region or (self.window.rect if self.window else None)
 
 
 def run(request: Request, config_path: Path | None, overrides: Mapping[str, Mapping[str, Any]]) -> int:
@@ -109,7 +117,17 @@ def play(
             raise SourceLost("waiting for the game's window")
         return capture.open_window(follower.window)
 
-    return perform(desktop, settings, open_source, follower, [warning, *capture.warnings], wait, log, seconds)
+    def settle(session: Session) -> None:
+        looked_at = subject.looked_at
+        if capture.sees_the_overlay and looked_at is not None:
+            apart = settings.overlay.mode == "beside"
+            excluded = session.hide_from_capture() or apart
+            has_window = subject.window is not None
+            capture.settle(looked_at, desktop.monitors(), excluded=excluded, has_window=has_window)
+        for note in filter(None, [warning, *capture.warnings]):
+            session.note(note)
+
+    return perform(desktop, settings, open_source, follower, settle, wait=wait, log=log, seconds=seconds)
 
 
 def perform(
@@ -117,18 +135,18 @@ def perform(
     settings: Config,
     open_source: Callable[[], FrameSource],
     follower: Follower,
-    notes: list[str],
+    prepare: Callable[[Session], None] = lambda session: None,
+    *,
     wait: bool = False,
     log: FrameLog | None = None,
     seconds: float | None = None,
 ) -> str:
-    """A session over any source, to its end."""
+    """A session over any source, to its end; `prepare` is called once its window exists."""
     loop = assembly.loop(on_display_lost=_display_lost)
-    from live_sr.app.session import Session  # after the loop: windows need it, and it says best what Qt lacks
+    from live_sr.app.session import Session
 
     session = Session(loop, desktop, settings, open_source, follower, patient=wait, log=log)
-    for note in filter(None, notes):
-        session.note(note)
+    prepare(session)
     if seconds is not None:
         loop.after(seconds, partial(session.finish, "the time was over"))
     end = session.run()
@@ -175,7 +193,7 @@ def _standing(desktop: Desktop, subject: Subject) -> Rect | None:
 
 def _apart(settings: Config, subject: Subject, desktop: Desktop, choice: Choice) -> tuple[Config, str]:
     """mss sees all that is on the screen: covering the game would make it film itself."""
-    looked_at = subject.region or (subject.window.rect if subject.window else None)
+    looked_at = subject.looked_at
     if choice.chosen != "mss" or settings.overlay.mode != "cover" or looked_at is None:
         return settings, ""
     if not monitor_of(looked_at, desktop.monitors()).rect.overlaps(looked_at):

@@ -208,14 +208,15 @@ class Session:
         if not self._visible:
             return
         job = self._engine.job
+        before, after = self._engine.sizes or (None, None)
         state = HudState(
             report=self.latency.report(self._config.hud.seconds),
             model=job.model,
             scale=job.scale,
             engine=job.engine,
             precision=job.precision,
-            input=self._engine.sizes[0],
-            output=self._engine.sizes[1],
+            input=before,
+            output=after,
             source=self._lost,
             notes=tuple(self._notes),
             message=self._message,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum
 
-from live_sr.contracts import Engine, Resize
+from live_sr.contracts import Engine, Job, Resize
 from live_sr.frame import Frame, Pixels, Size, size_of
 
 LINE = 2  # width of the divider in pixels
@@ -24,6 +24,7 @@ class Compare:
         self._inner = inner
         self._resize = unprocessed
         self._work: Pixels | None = None  # the upscale thread's
+        self.sizes: tuple[Size, Size] | None = None  # of the newest frame, before and after; for the HUD
         self.view = View.UPSCALED
         self.divider = 0.5
 
@@ -32,8 +33,8 @@ class Compare:
         return self._inner.scale
 
     @property
-    def label(self) -> str:
-        return self._inner.label
+    def job(self) -> Job:
+        return self._inner.job
 
     def warm_up(self, size: Size) -> None:
         self._inner.warm_up(size)
@@ -44,9 +45,12 @@ class Compare:
     def upscale(self, frame: Frame[Pixels], into: Pixels | None = None) -> Frame[Pixels] | None:
         view = self.view
         done = self._inner.upscale(frame, into)
-        if view is View.UPSCALED or done is None:
-            return done
+        if done is None:
+            return None
         size = size_of(done.pixels)
+        self.sizes = (size_of(frame.pixels), size)
+        if view is View.UPSCALED:
+            return done
         if view is View.UNPROCESSED:
             return done.redrawn(self._resize(frame.pixels, size, done.pixels))
         self._work = self._resize(frame.pixels, size, self._work)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from live_sr.contracts import Engine, Resize
+from live_sr.contracts import Engine, Job, Resize
 from live_sr.frame import Frame, Pixels, Size, size_of
 
 
@@ -20,8 +20,8 @@ class Fitted:
         return self._inner.scale
 
     @property
-    def label(self) -> str:
-        return self._inner.label
+    def job(self) -> Job:
+        return self._inner.job
 
     def warm_up(self, size: Size) -> None:
         self._inner.warm_up(size)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from live_sr.contracts import Engine
+from live_sr.contracts import Engine, Job
 from live_sr.errors import reason
 from live_sr.frame import Frame, Pixels, Size, size_of
 
@@ -82,8 +82,8 @@ class Relay:
         return self._worker.scale
 
     @property
-    def label(self) -> str:
-        return self._worker.label
+    def job(self) -> Job:
+        return self._worker.job
 
     @property
     def ready(self) -> bool:
@@ -119,7 +119,7 @@ class Relay:
         try:
             return worker.upscale(frame, into)
         except Exception as error:
-            self._workshop.tell(f"{worker.label} failed ({reason(error)}); {self._plain.label} goes on")
+            self._workshop.tell(f"{worker.job} failed ({reason(error)}); {self._plain.job} goes on")
             self._drop_current()
             return self._plain.upscale(frame, into)
 

@@ -21,7 +21,7 @@ class Loop(QObject):
         existing = QApplication.instance()
         self._qt = existing if isinstance(existing, QApplication) else QApplication(["live-sr"])
         self._qt.setQuitOnLastWindowClosed(False)  # a hidden overlay is not the end
-        self._posted.connect(self._do, Qt.ConnectionType.QueuedConnection)
+        self._posted.connect(self._do, Qt.ConnectionType.QueuedConnection)  # type: ignore[call-arg]  # PyQt6 stubs
         self._timers: list[QTimer] = []
         self._error: BaseException | None = None
 

@@ -1,0 +1,222 @@
+"""The window that shows pictures through OpenGL, for machines with a graphics card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from PyQt6 import sip
+from PyQt6.QtCore import QCoreApplication, QEvent, QRect, QRectF, pyqtSignal
+from PyQt6.QtGui import QOffscreenSurface, QOpenGLContext, QPainter, QResizeEvent, QSurfaceFormat
+from PyQt6.QtOpenGL import (
+    QOpenGLFunctions_2_1,
+    QOpenGLTextureBlitter,
+    QOpenGLVersionFunctionsFactory,
+    QOpenGLVersionProfile,
+    QOpenGLWindow,
+)
+
+from live_sr.frame import Frame, Pixels, Size, size_of
+from live_sr.overlay.presenting import TITLE, Mode, Sheet, flags, physical, placed
+
+# The OpenGL registry's numbers (gl.xml); PyQt6 has the functions but not the constants.
+RENDERER = 0x1F01
+TEXTURE_2D = 0x0DE1
+RGBA8 = 0x8058
+BGRA = 0x80E1
+UNSIGNED_INT_8_8_8_8_REV = 0x8367  # with BGRA: the order in memory is B G R A, which drivers copy without a shuffle
+MIN_FILTER, MAG_FILTER = 0x2801, 0x2800
+WRAP_S, WRAP_T = 0x2802, 0x2803
+NEAREST, LINEAR = 0x2600, 0x2601
+CLAMP_TO_EDGE = 0x812F
+COLOR_BUFFER_BIT = 0x4000
+BLEND, SCISSOR_TEST, DEPTH_TEST = 0x0BE2, 0x0C11, 0x0B71
+
+
+def surface_format() -> QSurfaceFormat:
+    """OpenGL 2.1, opaque, and swapping without a wait for the screen: a wait would block the GUI thread."""
+    form = QSurfaceFormat()
+    form.setRenderableType(QSurfaceFormat.RenderableType.OpenGL)
+    form.setVersion(2, 1)
+    form.setAlphaBufferSize(0)
+    form.setDepthBufferSize(0)
+    form.setSwapInterval(0)
+    return form
+
+
+def functions(context: QOpenGLContext) -> QOpenGLFunctions_2_1 | None:
+    """The calls of OpenGL 2.1 in the current context, or None if it has not got them."""
+    profile = QOpenGLVersionProfile()
+    profile.setVersion(2, 1)
+    found = QOpenGLVersionFunctionsFactory.get(profile, context)
+    return found if isinstance(found, QOpenGLFunctions_2_1) else None
+
+
+def renderer_name() -> str:
+    """What draws OpenGL here, such as "NVIDIA GeForce RTX 3060/PCIe/SSE2"; empty: there is no desktop OpenGL 2.1."""
+    context, surface = QOpenGLContext(), QOffscreenSurface()
+    context.setFormat(surface_format())
+    if not context.create() or context.isOpenGLES():
+        return ""
+    surface.setFormat(context.format())
+    surface.create()
+    if not surface.isValid() or not context.makeCurrent(surface):
+        return ""
+    gl = functions(context)
+    name = gl.glGetString(RENDERER) if gl is not None else None
+    context.doneCurrent()
+    return str(name or "")
+
+
+class GLOverlayWindow(QOpenGLWindow):
+    """One texture upload a picture, and a swap that waits for nothing."""
+
+    resized = pyqtSignal()
+    closed = pyqtSignal()
+
+    def __init__(self, mode: Mode) -> None:
+        super().__init__()
+        self.setFormat(surface_format())
+        self.setFlags(flags(mode))
+        self.setTitle(TITLE)
+        if mode == "cover":
+            self.setProperty("_q_showWithoutActivating", True)  # what WA_ShowWithoutActivating is to a QWindow
+        self.resize(960, 540)
+        self.create()  # its number is wanted before it is visible
+        self._take: Callable[[], Frame[Pixels] | None] = lambda: None
+        self._shown: Callable[[Frame[Pixels]], None] = lambda frame: None
+        self._hud: Sheet | None = None
+        self._presenting = False
+        self._fresh: Frame[Pixels] | None = None  # painted, and not told yet
+        self._texture = Texture()
+        self.frames_shown = 0
+
+    def feed(self, take: Callable[[], Frame[Pixels] | None], shown: Callable[[Frame[Pixels]], None]) -> None:
+        self._take, self._shown = take, shown
+
+    def set_hud(self, hud: Sheet | None) -> None:
+        self._hud = hud
+        self.update()
+
+    def room(self) -> Size:
+        return physical(self.width(), self.height(), self.devicePixelRatio())
+
+    def ready(self) -> bool:
+        return self.isExposed()
+
+    def present(self) -> None:
+        self._presenting = True
+        self.update()
+        # What update() asks for comes with the event loop, on X11 milliseconds later; this is the same event, now.
+        QCoreApplication.sendEvent(self, QEvent(QEvent.Type.UpdateRequest))
+        self._presenting = False
+        self._tell()
+
+    def refresh(self) -> None:
+        self.update()
+
+    def _tell(self) -> None:
+        frame, self._fresh = self._fresh, None
+        if frame is not None:
+            self.frames_shown += 1
+            self._shown(frame)
+
+    # Qt calls these
+
+    def initializeGL(self) -> None:  # noqa: N802
+        context = self.context()
+        gl = functions(context) if context is not None else None
+        if context is not None and gl is not None:
+            self._texture.create(gl)
+            context.aboutToBeDestroyed.connect(self._destroyed)
+
+    def _destroyed(self) -> None:
+        self.makeCurrent()
+        self._texture.destroy()
+        self.doneCurrent()
+
+    def paintGL(self) -> None:  # noqa: N802
+        frame = self._take()
+        if frame is not None:
+            self._fresh = frame
+            self._texture.fill(frame.pixels)
+        self._texture.draw(self.room())
+        if self._hud is not None:
+            painter = QPainter(self)
+            ratio = self.devicePixelRatio()
+            if ratio != 1:
+                painter.scale(1 / ratio, 1 / ratio)  # from here on physical pixels
+            self._hud.paint(painter, self.room())
+            painter.end()
+        if not self._presenting:
+            self._tell()
+
+    def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
+        super().resizeEvent(event)
+        self.resized.emit()
+
+    def event(self, event: QEvent | None) -> bool:
+        if event is not None and event.type() == QEvent.Type.DevicePixelRatioChange:
+            self.resized.emit()
+        if event is not None and event.type() == QEvent.Type.Close:
+            self.closed.emit()
+        return super().event(event)
+
+
+class Texture:
+    """The newest picture on the graphics card. Every method needs the current context of the window."""
+
+    def __init__(self) -> None:
+        self._gl: QOpenGLFunctions_2_1 | None = None
+        self._blitter = QOpenGLTextureBlitter()
+        self._number = 0
+        self._size: Size | None = None
+
+    def create(self, gl: QOpenGLFunctions_2_1) -> None:
+        self._gl = gl
+        self._blitter.create()
+        made = gl.glGenTextures(1)
+        self._number = made if isinstance(made, int) else made[0]
+
+    def destroy(self) -> None:
+        if self._gl is not None:
+            self._blitter.destroy()
+            self._gl.glDeleteTextures(1, [self._number])
+            self._gl = None
+
+    def fill(self, pixels: Pixels) -> None:
+        """Copies the picture; its memory is not read after the return. Another size makes the texture anew."""
+        gl = self._gl
+        if gl is None:
+            return
+        size = size_of(pixels)
+        gl.glBindTexture(TEXTURE_2D, self._number)
+        address = sip.voidptr(pixels.ctypes.data, pixels.nbytes)
+        if size != self._size:
+            for key in (WRAP_S, WRAP_T):
+                gl.glTexParameteri(TEXTURE_2D, key, CLAMP_TO_EDGE)
+            gl.glTexImage2D(TEXTURE_2D, 0, RGBA8, *size, 0, BGRA, UNSIGNED_INT_8_8_8_8_REV, address)
+            self._size = size
+        else:
+            gl.glTexSubImage2D(TEXTURE_2D, 0, 0, 0, *size, BGRA, UNSIGNED_INT_8_8_8_8_REV, address)
+
+    def draw(self, room: Size) -> None:
+        """The picture where it belongs in the window, black around it; only black while there is none."""
+        gl = self._gl
+        if gl is None:
+            return
+        gl.glViewport(0, 0, *room)
+        for state in (BLEND, SCISSOR_TEST, DEPTH_TEST):  # the HUD's painter leaves these as it likes
+            gl.glDisable(state)
+        gl.glClearColor(0, 0, 0, 1)
+        gl.glClear(COLOR_BUFFER_BIT)
+        if self._size is None:
+            return
+        place = placed(self._size, room)
+        smooth = NEAREST if place.size == self._size else LINEAR
+        gl.glBindTexture(TEXTURE_2D, self._number)
+        gl.glTexParameteri(TEXTURE_2D, MIN_FILTER, smooth)
+        gl.glTexParameteri(TEXTURE_2D, MAG_FILTER, smooth)
+        where = QOpenGLTextureBlitter.targetTransform(QRectF(QRect(*place)), QRect(0, 0, *room))
+        self._blitter.bind()
+        self._blitter.blit(self._number, where, QOpenGLTextureBlitter.Origin.OriginTopLeft)
+        self._blitter.release()

@@ -1,0 +1,169 @@
+"""What every kind of overlay window shares: which picture is where, where it is drawn, and how the window behaves."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Literal, Protocol
+
+from PyQt6.QtCore import Qt, pyqtBoundSignal
+from PyQt6.QtGui import QGuiApplication, QPainter
+
+from live_sr.frame import Frame, Pixels, Rect, Size
+from live_sr.latency import Latency
+
+Mode = Literal["cover", "beside"]
+
+TITLE = "live-sr"
+
+
+class Exchange:
+    """Three pictures in circulation: one is being upscaled, one waits, one is on screen.
+
+    The upscale thread puts, the GUI thread takes. A picture is free again when a newer one replaced it before it was
+    taken, or when the GUI thread took the next one: from then on nothing paints the old one any more.
+    """
+
+    def __init__(self, latency: Latency) -> None:
+        self._latency = latency
+        self._lock = threading.Lock()
+        # guarded by _lock:
+        self._waiting: Frame[Pixels] | None = None
+        self._on_screen: Frame[Pixels] | None = None
+        self._free: Frame[Pixels] | None = None
+        self._wanted = True
+
+    def put(self, frame: Frame[Pixels]) -> tuple[Frame[Pixels] | None, bool]:
+        """Leave the newest frame. Returns one that may be written again, and whether the GUI thread must be told.
+
+        It is told once until it takes. A replaced frame counts as dropped, unless nobody is looking.
+        """
+        with self._lock:
+            replaced, self._waiting = self._waiting, frame
+            if replaced is not None:
+                wanted = self._wanted
+                given_back = replaced
+            else:
+                wanted = False
+                given_back, self._free = self._free, None  # type: ignore[assignment]
+        if wanted:
+            self._latency.dropped()
+        return given_back, replaced is None
+
+    def take(self) -> Frame[Pixels] | None:
+        """The frame that is to be painted next, or None: the one on screen is still the newest."""
+        with self._lock:
+            self._wanted = True
+            frame, self._waiting = self._waiting, None
+            if frame is not None:
+                self._free, self._on_screen = self._on_screen, frame
+            return frame
+
+    def waits(self) -> bool:
+        """Whether there is a frame to paint."""
+        with self._lock:
+            return self._waiting is not None
+
+    def unwanted(self) -> None:
+        """Nobody is looking: until the next `take`, replaced frames are not missed."""
+        with self._lock:
+            self._wanted = False
+
+
+class Sheet(Protocol):
+    """Something painted over the picture."""
+
+    def paint(self, painter: QPainter, room: Size) -> None:
+        """`painter` works in physical pixels; the window is `room` large."""
+        ...
+
+
+class Surface(Protocol):
+    """A window that presents pictures. Used from the GUI thread.
+
+    resized(): `room` changed. closed(): the user closed it. frames_shown: different frames painted so far.
+    """
+
+    @property
+    def resized(self) -> pyqtBoundSignal: ...
+
+    @property
+    def closed(self) -> pyqtBoundSignal: ...
+
+    @property
+    def frames_shown(self) -> int: ...
+
+    def feed(self, take: Callable[[], Frame[Pixels] | None], shown: Callable[[Frame[Pixels]], None]) -> None:
+        """`take` gives the frame to paint next, if any; `shown` is told each after it went to the compositor."""
+        ...
+
+    def ready(self) -> bool:
+        """Whether it is on screen; else painting would be in vain."""
+        ...
+
+    def present(self) -> None:
+        """Paint the newest frame before returning."""
+        ...
+
+    def refresh(self) -> None:
+        """Paint again soon: what lies over the picture changed."""
+        ...
+
+    def set_hud(self, hud: Sheet | None) -> None: ...
+
+    def room(self) -> Size:
+        """Physical pixels there are for the picture."""
+        ...
+
+    def winId(self) -> object: ...  # noqa: N802 (Qt's name)
+
+    def setVisible(self, visible: bool) -> None: ...  # noqa: N802 (Qt's name)
+
+
+def flags(mode: Mode) -> Qt.WindowType:
+    """How the window behaves.
+
+    Covering on X11 is override-redirect: with the other flags alone four of six window managers that were tried keep
+    the click for their own frame around the window.
+    """
+    if mode == "beside":
+        return Qt.WindowType.Window
+    cover = (
+        Qt.WindowType.Tool
+        | Qt.WindowType.FramelessWindowHint
+        | Qt.WindowType.WindowStaysOnTopHint
+        | Qt.WindowType.WindowTransparentForInput
+        | Qt.WindowType.WindowDoesNotAcceptFocus
+        | Qt.WindowType.NoDropShadowWindowHint
+    )
+    if QGuiApplication.platformName() == "xcb":
+        cover |= Qt.WindowType.BypassWindowManagerHint
+    return cover
+
+
+def physical(width: int, height: int, ratio: float) -> Size:
+    """Device-independent pixels as physical ones."""
+    return Size(max(1, round(width * ratio)), max(1, round(height * ratio)))
+
+
+def placed(picture: Size, room: Size) -> Rect:
+    """Where a picture is drawn: centred at its own size if it fits, else as large as fits with its aspect kept.
+
+    One pixel too large still counts as fitting: with a fractional display scale the room is a rounded figure, and a
+    picture resized by one pixel is a blurred one.
+    """
+    fits = picture.width <= room.width + 1 and picture.height <= room.height + 1
+    size = picture if fits else picture.fitted(room)
+    return Rect(max(0, (room.width - size.width) // 2), max(0, (room.height - size.height) // 2), *size)
+
+
+def bars(picture: Rect, room: Size) -> list[Rect]:
+    """What of the room the picture leaves free: above, below, left, right; without the empty ones."""
+    right, bottom = picture.x + picture.width, picture.y + picture.height
+    around = [
+        Rect(0, 0, room.width, picture.y),
+        Rect(0, bottom, room.width, room.height - bottom),
+        Rect(0, picture.y, picture.x, picture.height),
+        Rect(right, picture.y, room.width - right, picture.height),
+    ]
+    return [bar for bar in around if bar.width > 0 and bar.height > 0]
