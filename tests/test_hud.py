@@ -39,6 +39,7 @@ EMPTY = Report(5.0, 0, 0, 0, 0, 0, 0, 0, Percentiles(0, 0, 0, 0), {}, np.zeros(0
 def qt(monkeypatch: pytest.MonkeyPatch) -> Iterator[QGuiApplication]:
     """Pictures and text need no screen; what Qt complains about fails the test."""
     monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
+    assert QGuiApplication.instance() is None, "an earlier test left its Qt application behind"
     complaints: list[str | None] = []
     before = qInstallMessageHandler(lambda kind, context, message: complaints.append(message))
     app = QGuiApplication(["live-sr"])

@@ -48,6 +48,7 @@ def plain(size: Size, value: int) -> Frame[Pixels]:
 def qt(screen: Screen, monkeypatch: pytest.MonkeyPatch) -> Iterator[QApplication]:
     """A QApplication on the screen; what Qt complains about fails the test."""
     monkeypatch.setenv("QT_QPA_PLATFORM", "xcb")
+    assert QApplication.instance() is None, "an earlier test left its Qt application behind"
     complaints: list[str | None] = []
     before = qInstallMessageHandler(lambda kind, context, message: complaints.append(message))
     app = QApplication(["live-sr"])

@@ -196,6 +196,8 @@ def test_two_hundred_openings_leave_no_handle_and_no_shared_memory(screen: Scree
         assert source.next_frame(1.0) is not None
         source.close()
         source.close()
+        with pytest.raises(SourceClosed):
+            source.next_frame(0.0)
     until(lambda: ours() == before, f"what was there before: {before}", timeout_s=5.0)
 
 

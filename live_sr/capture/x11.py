@@ -84,6 +84,8 @@ class X11Source:
 
     def next_frame(self, timeout_s: float, into: Pixels | None = None) -> Frame[Pixels] | None:
         """See FrameSource. `seen` is when the server's word that the game drew was read."""
+        if self._segment is None:
+            raise SourceClosed("The capture of this window was closed.")
         until = perf_counter_ns() + int(timeout_s * 1e9)
         try:
             while True:
