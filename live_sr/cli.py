@@ -46,7 +46,7 @@ def _demo(a: argparse.Namespace) -> int:
 
 
 def _bench(a: argparse.Namespace) -> int:
-    from live_sr import assembly, bench
+    from live_sr import bench
 
     options = bench.BenchOptions(
         source=a.source,
@@ -60,7 +60,7 @@ def _bench(a: argparse.Namespace) -> int:
         rounds=a.rounds,
         json=a.json,
     )
-    return bench.main(options, assembly.bench_engine)
+    return bench.main(options)
 
 
 def _doctor(a: argparse.Namespace) -> int:

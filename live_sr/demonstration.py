@@ -87,7 +87,5 @@ def _without(settings: Config, seconds: float, output: Path) -> None:
     before, after = taken[-1]
     captions = f"{size_of(before)}, as the game drew it", f"{size_of(after)}, {engine.job}"
     write_png(output, side_by_side((captions[0], before), (captions[1], after)))
-    print(
-        f"live-sr: upscaled a recording of Freedoom for {seconds:.0f} s with {engine.job}; before | after: {output}"
-    )
+    print(f"live-sr: upscaled a recording of Freedoom for {seconds:.0f} s with {engine.job}; before | after: {output}")
     print(table(latency.report()))

@@ -1,0 +1,123 @@
+"""A recorded video played as if it were a game, through PyAV."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import perf_counter_ns
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from av.video.frame import VideoFrame
+from av.video.reformatter import VideoReformatter
+
+from live_sr.errors import SourceClosed, UsageError
+from live_sr.frame import Frame, Pixels, Size, Stamps, fitting
+
+SECOND_NS = 1_000_000_000
+
+
+class VideoSource:
+    """Frames at the file's own times, or as fast as they are asked for (`paced` off). Raises UsageError for no video.
+
+    Paced frames are seen at the moment they were due; those whose successor is due already are left out. A file that is
+    cut off ends after the frames that are there.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        loop: bool = False,
+        paced: bool = True,
+        fps: float | None = None,
+        clock: Callable[[], int] = perf_counter_ns,
+    ) -> None:
+        """`fps`: at this rate instead of the file's own times."""
+        self._path = path
+        self._loop = loop
+        self._paced = paced
+        self._fps = fps
+        self._clock = clock
+        self._wait = threading.Event().wait
+        self._reformatter = VideoReformatter()
+        try:
+            self._container = av.open(str(path))
+        except (FFmpegError, OSError) as error:
+            raise UsageError(f"{path} cannot be played: {error.strerror}", "choose a video file") from None
+        if not self._container.streams.video:
+            self._container.close()
+            raise UsageError(f"{path} has no video in it", "choose a video file")
+        self._stream = self._container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        self._size = Size(self._stream.width, self._stream.height)
+        self._frames = self._decoded()
+        self._begun: int | None = None  # the clock at the first frame of this round
+        self._turn = 0  # frames taken in this round
+        self._ahead = self._next()
+        if self._ahead is None:
+            self._container.close()
+            raise UsageError(f"{path} has no picture that can be decoded", "choose another video file")
+
+    @property
+    def size(self) -> Size:
+        return self._size
+
+    def next_frame(self, timeout_s: float, into: Pixels | None = None) -> Frame[Pixels] | None:
+        if self._ahead is None and self._loop:
+            self._container.seek(0)
+            self._frames = self._decoded()
+            self._begun, self._turn = None, 0
+            self._ahead = self._next()
+        if self._ahead is None:
+            raise SourceClosed(f"{self._path.name} is at its end")
+        now = self._clock()
+        if not self._paced:
+            return self._deliver(self._take(), now, into)
+        due = self._due(now, self._ahead)
+        if due > now:
+            self._wait(min(timeout_s, (due - now) / SECOND_NS))
+            now = self._clock()
+            if due > now:
+                return None
+        newest = self._take()
+        while self._ahead is not None and (next_due := self._due(now, self._ahead)) <= now:
+            newest, due = self._take(), next_due
+        return self._deliver(newest, due, into)
+
+    def close(self) -> None:
+        self._container.close()
+
+    def _take(self) -> VideoFrame:
+        """The frame ahead; the one after it is then ahead."""
+        assert self._ahead is not None
+        frame, self._ahead = self._ahead, self._next()
+        self._turn += 1
+        return frame
+
+    def _deliver(self, frame: VideoFrame, seen: int, into: Pixels | None) -> Frame[Pixels]:
+        picture = self._reformatter.reformat(frame, format="bgra")
+        self._size = Size(picture.width, picture.height)
+        pixels = fitting(into, self._size)
+        plane = picture.planes[0]
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(picture.height, plane.line_size)
+        np.copyto(pixels, rows[:, : picture.width * 4].reshape(pixels.shape))
+        return Frame(pixels, Stamps(seen=seen, captured=self._clock()))
+
+    def _due(self, now: int, frame: VideoFrame) -> int:
+        """The moment for the frame ahead."""
+        at = round((self._turn / self._fps if self._fps else frame.time or 0.0) * SECOND_NS)
+        if self._begun is None:
+            self._begun = now - at
+        return self._begun + at
+
+    def _next(self) -> VideoFrame | None:
+        return next(self._frames, None)
+
+    def _decoded(self) -> Iterator[VideoFrame]:
+        try:
+            yield from self._container.decode(self._stream)
+        except FFmpegError:
+            return  # cut off or damaged: what was there has been shown
