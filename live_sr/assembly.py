@@ -54,6 +54,17 @@ def scales(model: str) -> tuple[int, ...]:
     return zoo.scales(model)
 
 
+def check_model(model: str, scale: int | None) -> None:
+    """That a model can be had in that scale (None: any). Raises ModelError for an unknown or broken one."""
+    if scale is not None and model in FILTERS and scale in FILTER_SCALES:
+        return
+    known = scales(model)
+    if model not in FILTERS:
+        from live_sr.models import zoo
+
+        zoo.verify(zoo.find(model, known[0] if scale is None else scale))
+
+
 def engine_choice(options: EngineOptions) -> tuple[Backend, Choice]:
     """What runs networks here; a choice of "filters" means that none can."""
     return backends.choose("engine", backends.ENGINES, options.backend)

@@ -24,6 +24,7 @@ from live_sr.frame import Size
 from live_sr.latency import Latency, Percentiles, Report
 from live_sr.pipeline import WAIT_S, Pipeline
 
+PATTERN_SIZE = Size(480, 270)
 WARM_UP_S = 1.0  # of running, after the engine is built
 PACKAGES = ("openvino", "numpy", "opencv-python-headless", "opencv-python", "torch", "onnxruntime")
 
@@ -33,7 +34,7 @@ class BenchOptions:
     """Every combination of model, scale and engine is run. `pace` None: free-running, for throughput."""
 
     source: str = "pattern"
-    size: Size = Size(480, 270)
+    size: Size = PATTERN_SIZE
     models: tuple[str, ...] = ("fast",)
     scales: tuple[int, ...] = (2,)
     engines: tuple[str, ...] = ("auto",)

@@ -9,12 +9,12 @@ from time import monotonic
 from typing import Any
 
 from live_sr import assembly, config
+from live_sr.app.follow import Follower
 from live_sr.capture.video import VideoSource
 from live_sr.config import Config
 from live_sr.contracts import Desktop
 from live_sr.counting import CountingDisplay
 from live_sr.errors import DisplayLost, MissingPart
-from live_sr.app.follow import Follower
 from live_sr.frame import Pixels, Rect, size_of
 from live_sr.latency import Latency, table
 from live_sr.pictures import side_by_side, write_png

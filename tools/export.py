@@ -13,8 +13,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import onnxruntime
 import torch
+from onnx import helper, numpy_helper
 from safetensors import safe_open
 from train import Pair, psnr_y, read_pairs, upscale
 
@@ -33,20 +35,56 @@ def load(weights: Path) -> tuple[CellNet, int]:
     return net.eval(), int(about["step"])
 
 
-def write_onnx(net: CellNet, path: Path) -> None:
-    """Input "rgb" float32 (1, 3, H, W) in 0..1, H and W even; output "enlarged", not clamped."""
-    part = path.with_suffix(".part")
-    sizes = {2: "height", 3: "width"}
-    torch.onnx.export(
-        net,
-        (torch.rand(1, 3, 32, 48),),
-        str(part),
-        input_names=["rgb"],
-        output_names=["enlarged"],
-        dynamic_axes={"rgb": sizes, "enlarged": {2: "height_out", 3: "width_out"}},
-        opset_version=17,
-        dynamo=False,
+def graph(net: CellNet) -> onnx.ModelProto:
+    """Node by node: PyTorch's exporter spells unshuffling as reshapes, 1.9 ms slower at 480x270 in OpenVINO.
+
+    Input "rgb" float32 (1, 3, H, W) in 0..1, H and W even; output "enlarged", not clamped.
+    """
+    nodes: list[onnx.NodeProto] = []
+    constants: list[onnx.TensorProto] = []
+
+    def constant(name: str, values: torch.Tensor) -> str:
+        constants.append(numpy_helper.from_array(np.ascontiguousarray(values.detach().numpy()), name))
+        return name
+
+    def node(kind: str, inputs: list[str], output: str, **attributes: object) -> str:
+        nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def convolution(x: str, name: str, weight: torch.Tensor, layer: torch.nn.Conv2d, pad: int) -> str:
+        inputs = [x, constant(f"{name}.weight", weight), constant(f"{name}.bias", layer.get_parameter("bias"))]
+        return node("Conv", inputs, name, pads=[pad] * 4)
+
+    features = net.head.out_channels
+    by_place = torch.arange(3 * CELL**2).reshape(3, CELL**2).T.flatten()  # SpaceToDepth puts places before colours
+    border = constant("border", torch.tensor([0, 0, CELL, CELL] * 2))
+    cells = node("SpaceToDepth", [node("Pad", ["rgb", border], "framed", mode="edge")], "cells", blocksize=CELL)
+    y = cells
+    for i, (layer, act) in enumerate(zip((net.head, *net.body), net.acts, strict=True)):
+        assert isinstance(layer, torch.nn.Conv2d)
+        y = convolution(y, f"conv{i}", layer.weight[:, by_place] if i == 0 else layer.weight, layer, 1)
+        slope = constant(f"slope{i}", act.get_parameter("weight").reshape(-1, 1, 1))
+        y = node("PRelu", [y, slope], f"features{i}")
+    both = node("Concat", [y, cells], "both", axis=1)
+    weight = torch.cat((net.tail.weight[:, :features], net.tail.weight[:, features:][:, by_place]), 1)
+    node(
+        "DepthToSpace",
+        [convolution(both, "tail", weight, net.tail, 0)],
+        "enlarged",
+        blocksize=CELL * net.scale,
+        mode="CRD",
     )
+    ports = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3, *sides])
+        for name, sides in (("rgb", ("height", "width")), ("enlarged", ("height_out", "width_out")))
+    ]
+    whole = helper.make_graph(nodes, "CellNet", ports[:1], ports[1:], constants)
+    return helper.make_model(whole, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def write_onnx(net: CellNet, path: Path) -> None:
+    part = path.with_suffix(".part")
+    onnx.save(graph(net), part)
     part.replace(path)
 
 
@@ -73,9 +111,9 @@ def scores(net: CellNet, pairs: list[Pair]) -> tuple[float, float, float]:
     return float(model), float(bicubic), float(lanczos)
 
 
-def card(net: CellNet, name: str, steps: int, trained_on: str, onnx: Path, tests: list[Path]) -> str:
+def card(net: CellNet, name: str, steps: int, trained_on: str, path: Path, tests: list[Path]) -> str:
     parameters, macs = cost(net)
-    data = onnx.read_bytes()
+    data = path.read_bytes()
     lines = [
         f'name = "{name}"',
         f"scale = {net.scale}",
@@ -110,16 +148,16 @@ def main() -> None:
 
     net, steps = load(args.weights)
     args.out.mkdir(parents=True, exist_ok=True)
-    onnx = args.out / f"{args.name}-x{net.scale}.onnx"
-    write_onnx(net, onnx)
-    difference = largest_difference(net, onnx)
+    path = args.out / f"{args.name}-x{net.scale}.onnx"
+    write_onnx(net, path)
+    difference = largest_difference(net, path)
     if difference > AGREE:
-        raise SystemExit(f"export: {onnx} differs from PyTorch by {difference:.1e}; more than {AGREE:.0e}")
-    shutil.copyfile(args.weights, onnx.with_suffix(".safetensors"))
-    onnx.with_suffix(".toml").write_text(
-        card(net, args.name, steps, args.trained_on, onnx, args.test), encoding="utf-8"
+        raise SystemExit(f"export: {path} differs from PyTorch by {difference:.1e}; more than {AGREE:.0e}")
+    shutil.copyfile(args.weights, path.with_suffix(".safetensors"))
+    path.with_suffix(".toml").write_text(
+        card(net, args.name, steps, args.trained_on, path, args.test), encoding="utf-8"
     )
-    print(onnx.with_suffix(".toml").read_text(encoding="utf-8"))
+    print(path.with_suffix(".toml").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

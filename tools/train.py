@@ -112,6 +112,26 @@ def charbonnier(a: Tensor, b: Tensor, epsilon: float) -> Tensor:
     return torch.sqrt((a - b) ** 2 + epsilon**2).mean()
 
 
+def loss_of(guess: Tensor, target: Tensor, epsilon: float) -> Tensor:
+    """Charbonnier on RGB and once more on its luma, which is what eyes and PSNR-Y are keenest on; (N, 3, H, W)."""
+    weights = guess.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    lumas = ((side * weights).sum(1) for side in (guess, target))
+    return charbonnier(guess, target, epsilon) + charbonnier(*lumas, epsilon)
+
+
+def deepened(state: dict[str, Tensor], depth: int) -> dict[str, Tensor]:
+    """Weights of a shallower network with layers that change nothing after its own, up to `depth`."""
+    had = sum(name.startswith("body.") and name.endswith(".weight") for name in state)
+    features = state["head.weight"].shape[0]
+    for layer in range(had, depth):
+        same = torch.zeros(features, features, 3, 3)
+        same[range(features), range(features), 1, 1] = 1
+        state[f"body.{layer}.weight"] = same + 1e-3 * torch.randn_like(same)
+        state[f"body.{layer}.bias"] = torch.zeros(features)
+        state[f"acts.{layer + 1}.weight"] = torch.ones(features)
+    return state
+
+
 def luma(rgb: np.ndarray) -> np.ndarray:
     """BT.601 limited-range luma of RGB (H, W, 3) in 0..255."""
     weights = np.array([65.481, 128.553, 24.966], np.float32) / 255
@@ -185,7 +205,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=6e-4, help="peak learning rate")
     parser.add_argument("--average", type=float, default=0.999, help="decay of the moving average of the weights")
     parser.add_argument("--epsilon", type=float, default=1e-3, help="of the Charbonnier loss, in units of full scale")
-    parser.add_argument("--from", dest="start", type=Path, help="weights to begin with instead of random ones")
+    parser.add_argument("--from", dest="start", type=Path, help="weights to begin with; may be of a shallower network")
     parser.add_argument("--every", type=int, default=2000, help="steps between checkpoints")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
@@ -209,7 +229,7 @@ def main() -> None:
     training, held = zip(*(split(pairs) for pairs in games), strict=True)
     net = CellNet(args.scale, args.features, args.depth).to(args.device, memory_format=torch.channels_last)
     if args.start:
-        net.load_state_dict(load_file(args.start))
+        net.load_state_dict(deepened(load_file(args.start), args.depth))
     average = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(args.average)
     )
@@ -235,7 +255,7 @@ def main() -> None:
         small, large = (side.to(args.device, memory_format=torch.channels_last) for side in next(batches))
         with torch.autocast(args.device, torch.bfloat16, enabled=args.bf16):
             guess = net(small)
-        loss = charbonnier(guess.float(), large, args.epsilon)
+        loss = loss_of(guess.float(), large, args.epsilon)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 0.5)

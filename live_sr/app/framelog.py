@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -36,14 +37,14 @@ class FrameLog:
         self._application = application
         self._last = 0
         self._rows = 0
-        self.engine = ""
+        self.engine: Callable[[], object] = lambda: ""  # says what is at work
 
     def row(self, s: Stamps) -> None:
         between = f"{(s.shown - self._last) / 1e6:.3f}" if self._last else ""
         self._last = s.shown
         ages = (s.captured - s.seen, s.begun - s.captured, s.upscaled - s.begun, s.shown - s.upscaled, s.shown - s.seen)
         milliseconds = [f"{age / 1e6:.3f}" for age in ages]
-        self._writer.writerow([self._application, self.engine, f"{s.seen / 1e9:.6f}", between, *milliseconds])
+        self._writer.writerow([self._application, self.engine(), f"{s.seen / 1e9:.6f}", between, *milliseconds])
         self._rows += 1
         if self._rows % FLUSH_ROWS == 0:
             self._file.flush()

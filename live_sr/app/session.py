@@ -59,16 +59,15 @@ class Session:
         self._keys: Hotkeys | None = None
         self.latency = Latency()
         self._log = log
-        if log is not None:
-            self.latency.on_shown = log.row
-
         self._surface, why = make_window(config.overlay.mode)
         self._notes.append(why)
         self._hud = Hud(config.hud.level, config.hud.corner)
         self._surface.set_hud(self._hud)
+        if self._hud.problem:
+            self.note(self._hud.problem)
         scale = config.model.scale
         selection = Selection(config.model.name, None if scale == "fit" else scale)
-        assembly.scales(selection.model)  # a wrong name ends the start, not the first frame
+        assembly.check_model(selection.model, selection.scale)  # a wrong one ends the start, not the first frame
         self._relay = Relay(self._workshop(), Wish(selection.model, selection.scale))
         self._fitted = Fitted(self._relay, assembly.resizer("auto"))
         self._engine = Compare(self._fitted, assembly.resizer("nearest"))
@@ -83,6 +82,9 @@ class Session:
             ),
             patient=patient,
         )
+        if log is not None:
+            log.engine = lambda: self._engine.job
+            self.latency.on_shown = log.row
         self.controls = Controls(
             selection,
             self._relay,

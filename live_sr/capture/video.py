@@ -9,6 +9,7 @@ from time import perf_counter_ns
 
 import av
 import numpy as np
+from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
@@ -17,13 +18,14 @@ from live_sr.errors import SourceClosed, UsageError
 from live_sr.frame import Frame, Pixels, Size, Stamps, fitting
 
 SECOND_NS = 1_000_000_000
+USUAL_RATE = 30.0  # frames per second, for a file that tells neither times nor a rate
 
 
 class VideoSource:
     """Frames at the file's own times, or as fast as they are asked for (`paced` off). Raises UsageError for no video.
 
     Paced frames are seen at the moment they were due; those whose successor is due already are left out. A file that is
-    cut off ends after the frames that are there.
+    cut off ends after the frames that are there. Played in a loop, it starts again when its last frame's time is over.
     """
 
     def __init__(
@@ -34,27 +36,23 @@ class VideoSource:
         paced: bool = True,
         fps: float | None = None,
         clock: Callable[[], int] = perf_counter_ns,
+        wait: Callable[[float], object] | None = None,
     ) -> None:
-        """`fps`: at this rate instead of the file's own times."""
+        """`fps`: at this rate instead of the file's own times. `wait` sleeps for some seconds."""
         self._path = path
         self._loop = loop
         self._paced = paced
         self._fps = fps
         self._clock = clock
-        self._wait = threading.Event().wait
+        self._wait = wait or threading.Event().wait
         self._reformatter = VideoReformatter()
-        try:
-            self._container = av.open(str(path))
-        except (FFmpegError, OSError) as error:
-            raise UsageError(f"{path} cannot be played: {error.strerror}", "choose a video file") from None
-        if not self._container.streams.video:
-            self._container.close()
-            raise UsageError(f"{path} has no video in it", "choose a video file")
-        self._stream = self._container.streams.video[0]
-        self._stream.thread_type = "AUTO"
-        self._size = Size(self._stream.width, self._stream.height)
+        self._container = _opened(path)
+        stream = self._container.streams.video[0]
+        self._size = Size(stream.width, stream.height)
+        self._rate = fps or float(stream.average_rate or USUAL_RATE)
         self._frames = self._decoded()
         self._begun: int | None = None  # the clock at the first frame of this round
+        self._over = 0  # when the time of the last paced frame is over
         self._turn = 0  # frames taken in this round
         self._ahead = self._next()
         if self._ahead is None:
@@ -67,10 +65,7 @@ class VideoSource:
 
     def next_frame(self, timeout_s: float, into: Pixels | None = None) -> Frame[Pixels] | None:
         if self._ahead is None and self._loop:
-            self._container.seek(0)
-            self._frames = self._decoded()
-            self._begun, self._turn = None, 0
-            self._ahead = self._next()
+            self._rewind()
         if self._ahead is None:
             raise SourceClosed(f"{self._path.name} is at its end")
         now = self._clock()
@@ -85,10 +80,21 @@ class VideoSource:
         newest = self._take()
         while self._ahead is not None and (next_due := self._due(now, self._ahead)) <= now:
             newest, due = self._take(), next_due
+        self._over = due + round(SECOND_NS / self._rate)
         return self._deliver(newest, due, into)
 
     def close(self) -> None:
         self._container.close()
+
+    def _rewind(self) -> None:
+        try:
+            self._container.seek(0)
+        except FFmpegError:  # a bare stream has no index to seek in
+            self._container.close()
+            self._container = _opened(self._path)
+        self._frames = self._decoded()
+        self._begun, self._turn = None, 0
+        self._ahead = self._next()
 
     def _take(self) -> VideoFrame:
         """The frame ahead; the one after it is then ahead."""
@@ -104,13 +110,16 @@ class VideoSource:
         plane = picture.planes[0]
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(picture.height, plane.line_size)
         np.copyto(pixels, rows[:, : picture.width * 4].reshape(pixels.shape))
+        if any(component.is_alpha for component in frame.format.components):
+            pixels[..., 3] = 255
         return Frame(pixels, Stamps(seen=seen, captured=self._clock()))
 
     def _due(self, now: int, frame: VideoFrame) -> int:
         """The moment for the frame ahead."""
-        at = round((self._turn / self._fps if self._fps else frame.time or 0.0) * SECOND_NS)
+        time = frame.time if self._fps is None else None
+        at = round((self._turn / self._rate if time is None else time) * SECOND_NS)
         if self._begun is None:
-            self._begun = now - at
+            self._begun = max(now, self._over) - at
         return self._begun + at
 
     def _next(self) -> VideoFrame | None:
@@ -118,6 +127,19 @@ class VideoSource:
 
     def _decoded(self) -> Iterator[VideoFrame]:
         try:
-            yield from self._container.decode(self._stream)
+            yield from self._container.decode(self._container.streams.video[0])
         except FFmpegError:
             return  # cut off or damaged: what was there has been shown
+
+
+def _opened(path: Path) -> InputContainer:
+    """A file with video in it. Raises UsageError."""
+    try:
+        container = av.open(str(path), metadata_errors="replace")  # titles are in any encoding
+    except (FFmpegError, OSError) as error:
+        raise UsageError(f"{path} cannot be played: {error.strerror}", "choose a video file") from None
+    if not container.streams.video or container.format.name == "tty":  # which draws any text in a terminal's font
+        container.close()
+        raise UsageError(f"{path} has no video in it", "choose a video file")
+    container.streams.video[0].thread_type = "AUTO"
+    return container

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import cv2
 
-from live_sr.contracts import Resize
-from live_sr.contracts import Job
+from live_sr.contracts import Job, Resize
 from live_sr.engine.fsr import Fsr1
 from live_sr.errors import EngineError, did_you_mean
 from live_sr.frame import Frame, Pixels, Size, fitting, size_of

@@ -39,31 +39,44 @@ class Fsr1:
     """
 
     def __init__(self, size: Size, scale: int, sharpness: float = 0.87) -> None:
-        self._scale, self._sharpness = scale, np.float32(sharpness)
+        large = size.times(scale)
+        self._large = np.empty((3, large.height + 2, large.width + 2), np.float32)  # and one pixel more around
+        self._easu = Easu(size, scale)
+        self._rcas = Rcas(large, sharpness)
+
+    def draw(self, pixels: Pixels, into: Pixels) -> None:
+        """BGRA (H, W, 4) -> BGRA (H * scale, W * scale, 4)."""
+        self._easu.enlarge(pixels, self._large)
+        _repeat_edge(self._large, 1)
+        self._rcas.sharpen(self._large, into)
+
+
+class Easu:
+    """Edge-adaptive enlarging: a Lanczos-like kernel, turned and stretched along the edge it lies on."""
+
+    def __init__(self, size: Size, scale: int) -> None:
+        self._scale = scale
         width, height = size
         self._small = np.empty((3, height + 2 * RING, width + 2 * RING), np.float32)
         self._luma = np.empty(self._small.shape[1:], np.float32)
         self._edges = np.empty((6, height + 2, width + 2), np.float32)  # of every pixel and of one more around
-        self._large = np.empty((3, height * scale + 2, width * scale + 2), np.float32)  # and one more around
-        self._easu = np.empty((10, min(STRIP, height), width), np.float32)
-        self._easu_colours = np.empty((4, 3, min(STRIP, height), width), np.float32)
-        self._rcas = np.empty((4, 3, min(STRIP, height * scale), width * scale), np.float32)
+        self._work = np.empty((10, min(STRIP, height), width), np.float32)
+        self._colours = np.empty((4, 3, min(STRIP, height), width), np.float32)
 
-    def draw(self, pixels: Pixels, into: Pixels) -> None:
-        """BGRA (H, W, 4) -> BGRA (H * scale, W * scale, 4)."""
+    def enlarge(self, pixels: Pixels, large: Planes) -> None:
+        """BGRA (H, W, 4) -> the inside of `large` (3, H * scale + 2, W * scale + 2), without the ring of one pixel."""
         height = pixels.shape[0]
         inner = self._small[:, RING:-RING, RING:-RING]
         np.multiply(pixels[..., :3].transpose(2, 0, 1), np.float32(1 / 255), out=inner)
         _repeat_edge(self._small, RING)
         self._find_edges()
+        scale = self._scale
         for top in range(0, height, STRIP):
-            for row in range(self._scale):
-                for column in range(self._scale):
-                    self._enlarge(top, min(top + STRIP, height), row, column)
-        _repeat_edge(self._large, 1)
-        into[..., 3] = 255
-        for top in range(0, height * self._scale, STRIP):
-            self._sharpen(top, min(top + STRIP, height * self._scale), into)
+            bottom = min(top + STRIP, height)
+            for row in range(scale):
+                for column in range(scale):
+                    out = large[:, 1 + top * scale + row : 1 + bottom * scale : scale, 1 + column : -1 : scale]
+                    self._phase(top, bottom, row, column, out)
 
     def _find_edges(self) -> None:
         """Directions: twice the slope of the brightness. Strength: per axis 0 where the brightness turns, 1 where it
@@ -88,14 +101,16 @@ class Fsr1:
             np.multiply(share, share, out=share)
         np.add(strength, self._edges[5], out=strength)
 
-    def _enlarge(self, top: int, bottom: int, row: int, column: int) -> None:
-        """EASU: the output pixels (row, column) of every input pixel from row `top` to `bottom`."""
+    def _phase(self, top: int, bottom: int, row: int, column: int, out: Planes) -> None:
+        """Into `out`, of every input pixel from row `top` to `bottom`, its output pixel (row, column)."""
         (y0, fy), (x0, fx) = _place(row, self._scale), _place(column, self._scale)
-        height, width = bottom - top, self._easu.shape[2]
-        form, (lobe, reach, near, far, weight) = self._easu[:3, :height], self._easu[5:, :height]
-        self._kernel(form, lobe, reach, self._easu[3:5, :height], (top + y0, x0, fy, fx))
-        total, one, low, high = self._easu_colours[:, :, :height]
-        weight_sum = self._easu[3, :height]
+        height, width = bottom - top, self._work.shape[2]
+        form, (lobe, reach, near, far, weight) = self._work[:3, :height], self._work[5:, :height]
+        corners = self._edges[:3, top + y0 + 1 :, x0 + 1 :][:, : height + 1, : width + 1]
+        _blend(corners, fy, fx, form, near)
+        _shape(form, lobe, reach, self._work[3:5, :height])
+        total, one, low, high = self._colours[:, :, :height]
+        weight_sum = self._work[3, :height]
         total[...] = 0
         weight_sum[...] = 0
         for x, y in TAPS:
@@ -120,102 +135,118 @@ class Fsr1:
                 np.copyto(high, colours) if first else np.maximum(high, colours, out=high)
         total /= weight_sum
         np.maximum(total, low, out=total)  # no ringing: stay between the four nearest pixels
-        scale = self._scale
-        out = self._large[:, 1 + top * scale + row : 1 + bottom * scale : scale, 1 + column : -1 : scale]
         np.minimum(total, high, out=out)
 
-    def _kernel(
-        self, form: Planes, lobe: Plane, reach: Plane, work: Planes, place: tuple[int, int, np.float32, np.float32]
-    ) -> None:
-        """The shape of the filter at one phase: `form` (a, b, c) gives a x² + b x y + c y², the squared distance of a
-        tap; beyond `reach` = 1 / `lobe` it has no weight."""
-        y0, x0, fy, fx = place
-        _, height, width = form.shape
-        slope_x, slope_y, strength = form
-        for plane, out in zip(self._edges[:3], form, strict=True):
-            shares = ((0, 0, (1 - fx) * (1 - fy)), (1, 0, fx * (1 - fy)), (0, 1, (1 - fx) * fy), (1, 1, fx * fy))
-            for x, y, share in shares:
-                part = plane[y0 + y + 1 :, x0 + x + 1 :][:height, :width]
-                np.multiply(part, share, out=work[0] if x or y else out)
-                if x or y:
-                    out += work[0]
-        strength *= 0.5
-        strength *= strength
-        length, stretch = work
-        np.multiply(slope_x, slope_x, out=length)
-        length += np.multiply(slope_y, slope_y, out=stretch)
-        flat = length < 1 / 32768
-        np.copyto(length, 1, where=flat)
-        np.copyto(slope_x, 1, where=flat)
-        np.copyto(slope_y, 0, where=flat)
-        np.sqrt(length, out=length)
-        slope_x /= length
-        slope_y /= length
-        # along the edge's normal: 1 to sqrt 2 (on the diagonal); along the edge: 1 to 1/2
-        np.maximum(np.abs(slope_x, out=length), np.abs(slope_y, out=stretch), out=stretch)
-        np.divide(1, stretch, out=stretch)
-        stretch -= 1
-        stretch *= strength
-        stretch += 1
-        stretch *= stretch
-        np.multiply(strength, -0.29, out=lobe)
-        lobe += 0.5
-        np.divide(1, lobe, out=reach)
-        squeeze = np.multiply(strength, -0.5, out=strength)
-        squeeze += 1
-        squeeze *= squeeze
-        # (a, b, c) of the rotation by (slope_x, slope_y) and these two factors, in place of the three planes
-        xx = np.multiply(slope_x, slope_x, out=length)
-        xy = np.multiply(slope_x, slope_y, out=slope_x)
-        stretch -= squeeze  # a = xx stretch + yy squeeze = xx (stretch - squeeze) + squeeze, since xx + yy = 1
-        np.multiply(xy, stretch, out=slope_y)
-        slope_y *= 2
-        np.multiply(xx, stretch, out=slope_x)  # a - squeeze
-        stretch += squeeze
-        stretch -= slope_x  # c = stretch + squeeze - a
-        slope_x += squeeze
-        np.copyto(strength, stretch)
 
-    def _sharpen(self, top: int, bottom: int, into: Pixels) -> None:
-        """RCAS: as much of the negative of the four neighbours as leaves every channel between 0 and 1."""
-        around, low, high, lobes = self._rcas[:, :, : bottom - top]
-        picture = self._large[:, top : bottom + 2]
+class Rcas:
+    """Contrast-adaptive sharpening: as much of the negative of the four neighbours as keeps every channel in 0..1."""
+
+    def __init__(self, size: Size, sharpness: float) -> None:
+        self._sharpness = np.float32(sharpness)
+        self._work = np.empty((4, 3, min(STRIP, size.height), size.width), np.float32)
+
+    def sharpen(self, large: Planes, into: Pixels) -> None:
+        """The inside of `large` (3, H + 2, W + 2) -> BGRA (H, W, 4)."""
+        height = into.shape[0]
+        into[..., 3] = 255
+        for top in range(0, height, STRIP):
+            bottom = min(top + STRIP, height)
+            picture = large[:, top : bottom + 2]
+            levels, low, high, lobes = self._work[:, :, : bottom - top]
+            if self._sharpness == 0:
+                np.copyto(levels, picture[:, 1:-1, 1:-1])
+            else:
+                self._strip(picture, levels, low, high, lobes)
+            levels *= 255
+            levels += 0.5
+            np.clip(levels, 0, 255, out=levels)
+            np.copyto(into[top:bottom, :, :3].transpose(2, 0, 1), levels, casting="unsafe")
+
+    def _strip(self, picture: Planes, around: Planes, low: Planes, high: Planes, lobes: Planes) -> None:
+        """The sharpened inside of `picture` into `around`; the others are overwritten."""
         centre = picture[:, 1:-1, 1:-1]
-        out = into[top:bottom, :, :3].transpose(2, 0, 1)
-        if self._sharpness == 0:
-            np.copyto(around, centre)
-        else:
-            ring = (picture[:, :-2, 1:-1], picture[:, 1:-1, :-2], picture[:, 1:-1, 2:], picture[:, 2:, 1:-1])
-            np.copyto(around, ring[0])
-            np.copyto(low, centre)
-            np.copyto(high, centre)
-            for index, side in enumerate(ring):
-                np.minimum(low, side, out=low)
-                np.maximum(high, side, out=high)
-                if index:
-                    around += side
-            # -low / (4 high) keeps the result above 0, (1 - high) / (4 low - 4) below 1
-            np.subtract(1, high, out=lobes)
-            np.maximum(high, TINY, out=high)
-            np.divide(low, high, out=high)
-            np.subtract(low, 1, out=low)
-            np.minimum(low, -TINY, out=low)
-            lobes /= low
-            np.negative(high, out=high)
-            np.maximum(lobes, high, out=lobes)
-            lobe = np.max(lobes, axis=0, out=low[0])
-            lobe *= 0.25
-            np.clip(lobe, -LOBE_LIMIT, 0, out=lobe)
-            lobe *= self._sharpness
-            around *= lobe
-            around += centre
-            lobe *= 4
-            lobe += 1
-            around /= lobe
-        around *= 255
-        around += 0.5
-        np.clip(around, 0, 255, out=around)
-        np.copyto(out, around, casting="unsafe")
+        ring = (picture[:, :-2, 1:-1], picture[:, 1:-1, :-2], picture[:, 1:-1, 2:], picture[:, 2:, 1:-1])
+        np.copyto(around, ring[0])
+        np.copyto(low, centre)
+        np.copyto(high, centre)
+        for index, side in enumerate(ring):
+            np.minimum(low, side, out=low)
+            np.maximum(high, side, out=high)
+            if index:
+                around += side
+        # -low / (4 high) keeps the result above 0, (1 - high) / (4 low - 4) below 1
+        np.subtract(1, high, out=lobes)
+        np.maximum(high, TINY, out=high)
+        np.divide(low, high, out=high)
+        np.subtract(low, 1, out=low)
+        np.minimum(low, -TINY, out=low)
+        lobes /= low
+        np.negative(high, out=high)
+        np.maximum(lobes, high, out=lobes)
+        lobe = np.max(lobes, axis=0, out=low[0])
+        lobe *= 0.25
+        np.clip(lobe, -LOBE_LIMIT, 0, out=lobe)
+        lobe *= self._sharpness
+        around *= lobe
+        around += centre
+        lobe *= 4
+        lobe += 1
+        around /= lobe
+
+
+def _blend(planes: Planes, fy: np.float32, fx: np.float32, out: Planes, work: Plane) -> None:
+    """Bilinear between each pixel of `planes` (3, H + 1, W + 1) and those after it, into `out` (3, H, W)."""
+    shares = ((0, 0, (1 - fx) * (1 - fy)), (1, 0, fx * (1 - fy)), (0, 1, (1 - fx) * fy), (1, 1, fx * fy))
+    height, width = work.shape
+    for plane, blended in zip(planes, out, strict=True):
+        for x, y, share in shares:
+            part = plane[y : y + height, x : x + width]
+            if x or y:
+                blended += np.multiply(part, share, out=work)
+            else:
+                np.multiply(part, share, out=blended)
+
+
+def _shape(form: Planes, lobe: Plane, reach: Plane, work: Planes) -> None:
+    """Of slope x, slope y and strength in `form`, makes in their place a, b and c: the squared distance of a tap at
+    (x, y) is a x² + b x y + c y². Beyond `reach` = 1 / `lobe` a tap has no weight."""
+    slope_x, slope_y, strength = form
+    strength *= 0.5
+    strength *= strength
+    length, stretch = work
+    np.multiply(slope_x, slope_x, out=length)
+    length += np.multiply(slope_y, slope_y, out=stretch)
+    flat = length < 1 / 32768
+    np.copyto(length, 1, where=flat)
+    np.copyto(slope_x, 1, where=flat)
+    np.copyto(slope_y, 0, where=flat)
+    np.sqrt(length, out=length)
+    slope_x /= length
+    slope_y /= length
+    # along the edge's normal: 1 to sqrt 2 (on the diagonal); along the edge: 1 to 1/2
+    np.maximum(np.abs(slope_x, out=length), np.abs(slope_y, out=stretch), out=stretch)
+    np.divide(1, stretch, out=stretch)
+    stretch -= 1
+    stretch *= strength
+    stretch += 1
+    stretch *= stretch
+    np.multiply(strength, -0.29, out=lobe)
+    lobe += 0.5
+    np.divide(1, lobe, out=reach)
+    squeeze = np.multiply(strength, -0.5, out=strength)
+    squeeze += 1
+    squeeze *= squeeze
+    # (a, b, c) of the rotation by (slope_x, slope_y) and these two factors, in place of the three planes
+    xx = np.multiply(slope_x, slope_x, out=length)
+    xy = np.multiply(slope_x, slope_y, out=slope_x)
+    stretch -= squeeze  # a = xx stretch + yy squeeze = xx (stretch - squeeze) + squeeze, since xx + yy = 1
+    np.multiply(xy, stretch, out=slope_y)
+    slope_y *= 2
+    np.multiply(xx, stretch, out=slope_x)  # a - squeeze
+    stretch += squeeze
+    stretch -= slope_x  # c = stretch + squeeze - a
+    slope_x += squeeze
+    np.copyto(strength, stretch)
 
 
 def _place(phase: int, scale: int) -> tuple[int, np.float32]:

@@ -55,7 +55,7 @@ class Loop(QObject):
             raise self._error
 
     def quit(self) -> None:
-        self._qt.quit()
+        self._qt.exit()  # quit() would close the windows first, as if their user had
 
     def _do(self, work: Work) -> None:
         try:
