@@ -118,7 +118,7 @@ def choose(role: str, table: tuple[Backend, ...], wanted: str = "auto") -> tuple
     names = [b.name for b in table]
     if wanted != "auto" and wanted not in names:
         known = ", ".join(names)
-        raise MissingPart(f'There is no {role} called "{wanted}".{did_you_mean(wanted, names)}', f"use one of {known}")
+        raise MissingPart(f'there is no {role} called "{wanted}".{did_you_mean(wanted, names)}', f"use one of {known}")
     choice = Choice(role, "", "nothing that runs here")
     for backend in table:
         if wanted not in ("auto", backend.name):

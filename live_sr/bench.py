@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from time import monotonic
 
-from live_sr import __version__, assembly
+from live_sr import __version__, assembly, hardware
 from live_sr.contracts import Engine, FrameSource, Job
 from live_sr.counting import CountingDisplay
 from live_sr.errors import LiveSRError, UsageError
@@ -76,6 +76,7 @@ class Machine:
 
 def main(options: BenchOptions) -> int:
     """Runs, prints a table, writes the JSON. Raises LiveSRError."""
+    check(options)
     sides = [(m, s, e) for m in options.models for s in options.scales for e in options.engines]
     machine = this_machine()
     print(f"{machine.processor}, {machine.cores} cores, load {machine.load:.1f}; {machine.system}, {machine.date}")
@@ -91,6 +92,15 @@ def main(options: BenchOptions) -> int:
         write_json(options.json, machine, runs)
         print(f"written to {options.json}")
     return 0
+
+
+def check(options: BenchOptions) -> None:
+    """Raises UsageError for figures that cannot be meant."""
+    for what, figure, least in (("--seconds", options.seconds, 0.1), ("--rounds", options.rounds, 1)):
+        if not figure >= least:
+            raise UsageError(f"{what} {figure:g} is too little to measure anything", f"at least {least:g}")
+    if options.pace is not None and not 1 <= options.pace <= 1000:
+        raise UsageError(f"no game draws {options.pace:g} frames a second", "a --pace from 1 to 1000, or none")
 
 
 def one_run(options: BenchOptions, model: str, scale: int, engine_name: str) -> Run:
@@ -203,23 +213,13 @@ def this_machine() -> Machine:
     return Machine(
         system=platform.platform(terse=True),
         python=platform.python_version(),
-        processor=processor_name(),
+        processor=hardware.processor_name(),
         cores=os.cpu_count() or 1,
         load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0,
         live_sr=__version__,
         packages=versions,
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
     )
-
-
-def processor_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def tell_progress(words: str) -> None:

@@ -23,7 +23,7 @@ def test_parsing_a_command_line_imports_nothing_heavy() -> None:
         (["bench", "--model", "fasst", "--seconds", "0.1"], 'Did you mean "fast"', 7),
         (["bench", "--source", "no-such.mp4", "--seconds", "0.1"], "no-such.mp4", None),
         (["bench", "--engine", "openvin", "--seconds", "0.1"], 'Did you mean "openvino"', 8),
-        (["demo", "--hud", "detail", "--model", "fast", "--scale", "3", "--no-window"], "There is no x3 of fast", 7),
+        (["demo", "--hud", "detail", "--model", "fast", "--scale", "3", "--no-window"], "there is no x3 of fast", 7),
     ],
 )
 def test_a_mistake_is_one_sentence_with_a_remedy_and_an_exit_code(

@@ -1,5 +1,7 @@
 """The test pattern: every frame is new, is where it was asked for, and is due at its own moment."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -51,9 +53,9 @@ def test_frames_have_the_size_asked_for_and_are_opaque(size: Size) -> None:
 
 
 def test_the_picture_moves_on_by_the_same_few_pixels_from_frame_to_frame() -> None:
-    source = PatternSource(Size(200, 120), fps=None)
+    source = PatternSource(Size(480, 120), fps=None)
     before = source.next_frame(0.1)
-    for _ in range(100):  # longer than the pattern's period
+    for _ in range(200):  # longer than the pattern's period of 160
         after = source.next_frame(0.1)
         assert before is not None
         assert after is not None
@@ -187,10 +189,10 @@ def test_a_timeout_uses_up_no_frame() -> None:
 
 def test_it_keeps_its_pace_with_the_real_clock_too() -> None:
     source = PatternSource(Size(8, 6), fps=200, frames=20)
-    seen = []
+    seen: list[int] = []
     while len(seen) < 2 or seen[-1] < seen[0] + 15 * 5 * MS:  # 15 intervals; late calls leave frames out
         frame = source.next_frame(0.1)
         if frame is not None:
             assert frame.stamps.captured >= frame.stamps.seen
             seen.append(frame.stamps.seen)
-    assert all((b - a) % (5 * MS) == 0 for a, b in zip(seen, seen[1:], strict=False))
+    assert all((b - a) % (5 * MS) == 0 for a, b in itertools.pairwise(seen))

@@ -40,11 +40,11 @@ def test_a_window_is_found_by_title_then_by_process(title: str, pid: int, found:
 @pytest.mark.parametrize(
     ("title", "pid", "message"),
     [
-        ("chocolte doom", 0, 'No window has "chocolte doom" in its title. Did you mean "chocolate-doom"?'),
-        ("Freedom: Phase 1", 0, 'No window has "Freedom: Phase 1" in its title. Did you mean "Freedoom: Phase 1"?'),
-        ("opentd", 0, 'No window has "opentd" in its title. Did you mean "openttd"?'),
-        ("zzz", 0, 'No window has "zzz" in its title.'),
-        ("", 999, "There is no window of process 999."),
+        ("chocolte doom", 0, 'no window has "chocolte doom" in its title. Did you mean "chocolate-doom"?'),
+        ("Freedom: Phase 1", 0, 'no window has "Freedom: Phase 1" in its title. Did you mean "Freedoom: Phase 1"?'),
+        ("opentd", 0, 'no window has "opentd" in its title. Did you mean "openttd"?'),
+        ("zzz", 0, 'no window has "zzz" in its title.'),
+        ("", 999, "there is no window of process 999"),
     ],
 )
 def test_a_window_that_is_not_there_is_told_with_the_nearest_name(title: str, pid: int, message: str) -> None:
@@ -59,7 +59,7 @@ def test_of_several_windows_the_topmost_is_meant() -> None:
 
 
 def test_with_no_window_at_all_a_title_is_not_found() -> None:
-    with pytest.raises(WindowNotFound, match="There is no window"):
+    with pytest.raises(WindowNotFound, match="there is no window"):
         the_window([], "doom")
 
 
@@ -114,7 +114,7 @@ def test_a_title_cannot_send_control_codes_to_the_terminal() -> None:
 
 @pytest.mark.parametrize("answers", [(), ("7",)])
 def test_the_end_of_the_input_is_told_in_a_sentence(answers: tuple[str, ...]) -> None:
-    with pytest.raises(WindowNotFound, match="No window was chosen"):
+    with pytest.raises(WindowNotFound, match="no window was chosen"):
         pick(WINDOWS, answering(*answers)[0])
 
 

@@ -65,9 +65,9 @@ def test_a_card_tells_what_is_known(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "scale", "says"),
     [
-        ("fats", 2, 'There is no model called "fats". Did you mean "fast"?'),
-        ("fast", 3, "There is no x3 of fast: x2, x4"),
-        ("zzz", 2, 'There is no model called "zzz".'),
+        ("fats", 2, 'there is no model called "fats". Did you mean "fast"?'),
+        ("fast", 3, "there is no x3 of fast: x2, x4"),
+        ("zzz", 2, 'there is no model called "zzz".'),
     ],
 )
 def test_a_missing_model_says_what_there_is(folder: Path, name: str, scale: int, says: str) -> None:

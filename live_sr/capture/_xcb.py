@@ -106,7 +106,7 @@ class _Library:
         try:
             brief, waiting = ctypes.PyDLL("libxcb.so.1"), ctypes.CDLL("libxcb.so.1")
         except OSError:
-            raise MissingPart("libxcb.so.1 is missing.", "sudo apt install libxcb1") from None
+            raise MissingPart("libxcb.so.1 is missing", "sudo apt install libxcb1") from None
         connection, void, out = ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)
         self.connect = _typed(waiting.xcb_connect, connection, ctypes.c_char_p, void)
         self.disconnect = _typed(waiting.xcb_disconnect, None, connection)
@@ -152,7 +152,7 @@ class Connection:
             self.close()
             name = display or os.environ.get("DISPLAY", "")
             raise DisplayLost(
-                f'No X server answers at "{name}".' if name else "There is no X server: DISPLAY is not set.",
+                f'no X server answers at "{name}"' if name else "there is no X server: DISPLAY is not set",
                 "start live-sr from a desktop session; on Wayland only X11 games (through XWayland) can be captured",
             )
         self._poll = select.poll()
@@ -171,7 +171,7 @@ class Connection:
         present, first = struct.unpack_from("BxB", ctypes.string_at(data, 32), 8) if data else (0, 0)
         if not present:
             raise MissingPart(
-                f"This X server lacks the {extension.name.decode()} extension.",
+                f"this X server lacks the {extension.name.decode()} extension",
                 'switch it on there, or capture the screen instead: backend = "mss" under [capture]',
             )
         return int(first)

@@ -39,7 +39,7 @@ class MssSource:
                 raise
         except ScreenShotError as error:
             raise DisplayLost(
-                f"The screen cannot be captured: {error}.", "start live-sr from a desktop session"
+                f"the screen cannot be captured: {error}", "start live-sr from a desktop session"
             ) from None
 
     @property
@@ -61,7 +61,7 @@ class MssSource:
             shot = self._screen.grab(self._monitor)
         except (ScreenShotError, AssertionError) as error:  # an assertion is how it meets a connection that broke
             why = str(error) or "the connection to the screen is lost"
-            raise SourceLost(f"The screen cannot be captured: {why}.", "it is tried again") from None
+            raise SourceLost(f"the screen cannot be captured: {why}", "it is tried again") from None
         pixels = fitting(into, self.size)
         words = np.frombuffer(shot.raw, np.uint32).reshape(self._region.height, self._region.width)
         np.bitwise_or(words, OPAQUE, out=pixels.view(np.uint32)[..., 0])
@@ -74,9 +74,9 @@ class MssSource:
 
 def _require_inside(region: Rect, screen: Rect) -> None:
     if region.width < 1 or region.height < 1:
-        raise UsageError(f"The region {region} is empty.", "give X,Y,WIDTH,HEIGHT with a width and height of 1 or more")
+        raise UsageError(f"the region {region} is empty", "give X,Y,WIDTH,HEIGHT with a width and height of 1 or more")
     right, bottom = screen.x + screen.width, screen.y + screen.height
     if not (screen.x <= region.x and region.x + region.width <= right) or not (
         screen.y <= region.y and region.y + region.height <= bottom
     ):
-        raise UsageError(f"The region {region} is not on the screen, which is {screen}.", "move or shrink the region")
+        raise UsageError(f"the region {region} is not on the screen, which is {screen}", "move or shrink the region")

@@ -50,7 +50,7 @@ class VideoSource:
         stream = self._container.streams.video[0]
         self._size = Size(stream.width, stream.height)
         self._rate = fps or float(stream.average_rate or USUAL_RATE)
-        self._frames = self._decoded()
+        self._frames = _decoded(self._container)
         self._begun: int | None = None  # the clock at the first frame of this round
         self._over = 0  # when the time of the last paced frame is over
         self._turn = 0  # frames taken in this round
@@ -84,6 +84,8 @@ class VideoSource:
         return self._deliver(newest, due, into)
 
     def close(self) -> None:
+        self._frames, self._ahead = iter(()), None  # the decoder and the converter keep threads as long as they live
+        self._reformatter = VideoReformatter()
         self._container.close()
 
     def _rewind(self) -> None:
@@ -92,7 +94,7 @@ class VideoSource:
         except FFmpegError:  # a bare stream has no index to seek in
             self._container.close()
             self._container = _opened(self._path)
-        self._frames = self._decoded()
+        self._frames = _decoded(self._container)
         self._begun, self._turn = None, 0
         self._ahead = self._next()
 
@@ -125,12 +127,6 @@ class VideoSource:
     def _next(self) -> VideoFrame | None:
         return next(self._frames, None)
 
-    def _decoded(self) -> Iterator[VideoFrame]:
-        try:
-            yield from self._container.decode(self._container.streams.video[0])
-        except FFmpegError:
-            return  # cut off or damaged: what was there has been shown
-
 
 def _opened(path: Path) -> InputContainer:
     """A file with video in it. Raises UsageError."""
@@ -143,3 +139,10 @@ def _opened(path: Path) -> InputContainer:
         raise UsageError(f"{path} has no video in it", "choose a video file")
     container.streams.video[0].thread_type = "AUTO"
     return container
+
+
+def _decoded(container: InputContainer) -> Iterator[VideoFrame]:
+    try:
+        yield from container.decode(container.streams.video[0])
+    except FFmpegError:
+        return  # cut off or damaged: what was there has been shown

@@ -85,7 +85,7 @@ class X11Source:
     def next_frame(self, timeout_s: float, into: Pixels | None = None) -> Frame[Pixels] | None:
         """See FrameSource. `seen` is when the server's word that the game drew was read."""
         if self._segment is None:
-            raise SourceClosed("The capture of this window was closed.")
+            raise SourceClosed("the capture of this window was closed")
         until = perf_counter_ns() + int(timeout_s * 1e9)
         try:
             while True:
@@ -140,13 +140,13 @@ class X11Source:
     def _look(self) -> None:
         """Finds out whether the window can be captured, and how large it is."""
         if self._wire.ask(self._attributes)[26] != xcb.VIEWABLE:
-            raise SourceLost("The game's window is minimised.", "restore it")
+            raise SourceLost("the game's window is minimised", "restore it")
         self._changed = False
         reply = self._wire.ask(self._geometry)
         depth = reply[1]
         width, height, self._border = struct.unpack_from("=HHH", reply, 16)
         if depth not in (24, 32):
-            raise MissingPart(f"The window has {depth} bits a pixel.", "run the X server with a depth of 24")
+            raise MissingPart(f"the window has {depth} bits a pixel", "run the X server with a depth of 24")
         self._drawn_ns = self._drawn_ns or perf_counter_ns()
         size = Size(width, height)
         if size != self._size or self._segment is None:
@@ -174,10 +174,10 @@ class X11Source:
             attach = struct.pack("=IIBxxx", self._segment_name, self._segment.id, 0)
             self._wire.demand(xcb.Request(1, attach, xcb.MIT_SHM))
         except OSError as error:
-            raise SourceLost(f"There is no shared memory for the picture: {error.strerror}.", "") from None
+            raise SourceLost(f"there is no shared memory for the picture: {error.strerror}", "") from None
         except xcb.XError:
             raise MissingPart(
-                "The X server shares no memory with this program.",
+                "the X server shares no memory with this program",
                 'run it on the machine (and in the container) of the X server, or set backend = "mss" under [capture]',
             ) from None
 
@@ -217,7 +217,7 @@ class X11Source:
         if isinstance(error, xcb.Broken):
             for callback in _connection_lost:
                 callback()
-            raise SourceLost("The connection to the X server is lost.", "start live-sr again") from None
+            raise SourceLost("the connection to the X server is lost", "start live-sr again") from None
         if error.code in (xcb.BAD_WINDOW, xcb.BAD_DRAWABLE):
-            raise SourceClosed("The game's window was closed.", "start the game again") from None
-        raise SourceLost(f"The X server refused to show the window ({error}).", "try another window") from None
+            raise SourceClosed("the game's window was closed", "start the game again") from None
+        raise SourceLost(f"the X server refused to show the window ({error})", "try another window") from None

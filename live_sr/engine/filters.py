@@ -25,7 +25,7 @@ class FilterEngine:
     def __init__(self, name: str, scale: int) -> None:
         _check(name, FILTERS)
         if scale < 1:
-            raise EngineError(f"A filter cannot enlarge x{scale}", "use a scale of 1 or more")
+            raise EngineError(f"a filter cannot enlarge x{scale}", "use a scale of 1 or more")
         self._name = name
         self._scale = scale
         self._fsr: Fsr1 | None = None
@@ -110,5 +110,5 @@ def _kernel(here: Size, size: Size) -> int:
 def _check(name: str, known: tuple[str, ...]) -> None:
     if name not in known:
         raise EngineError(
-            f'There is no filter called "{name}".{did_you_mean(name, known)}', f"use one of {', '.join(known)}"
+            f'there is no filter called "{name}".{did_you_mean(name, known)}', f"use one of {', '.join(known)}"
         )

@@ -216,7 +216,7 @@ def _precision(wanted: str) -> str:
         return "bf16" if "BF16" in has else "fp32"
     if wanted not in PRECISIONS or PRECISIONS[wanted][1] not in has:
         there = ", ".join(name for name, (_, capability) in PRECISIONS.items() if capability in has)
-        raise EngineError(f"This processor does not compute in {wanted}, but in {there}", 'use precision = "auto"')
+        raise EngineError(f"this processor does not compute in {wanted}, but in {there}", 'use precision = "auto"')
     return wanted
 
 

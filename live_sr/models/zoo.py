@@ -53,7 +53,7 @@ def find(name: str, scale: int, folder: Path = WEIGHTS) -> ModelCard:
             return card
     if called_so:
         scales = ", ".join(f"x{card.scale}" for card in called_so)
-        raise ModelError(f"There is no x{scale} of {name}: {scales}", "use one of these scales, or another model")
+        raise ModelError(f"there is no x{scale} of {name}: {scales}", "use one of these scales, or another model")
     raise _unknown(name, sorted({card.name for card in there}))
 
 
@@ -76,20 +76,20 @@ def verify(card: ModelCard) -> None:
     shipped = path.parent == WEIGHTS
     again = "install live-sr again" if shipped else "get the file again, or correct the path"
     if not path.is_file():
-        raise ModelError(f"The model {card.label} is missing: there is no file {path}", again)
+        raise ModelError(f"the model {card.label} is missing: there is no file {path}", again)
     try:
         length = path.stat().st_size
         if card.bytes and length != card.bytes:
-            raise ModelError(f"The model {path} is damaged: {length} of {card.bytes} bytes are there", again)
+            raise ModelError(f"the model {path} is damaged: {length} of {card.bytes} bytes are there", again)
         if card.sha256:
             with path.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != card.sha256.lower():
-                    raise ModelError(f"The model {path} is damaged: it differs from what its card describes", again)
+                    raise ModelError(f"the model {path} is damaged: it differs from what its card describes", again)
         onnxfile.shapes(path)
     except onnxfile.NotWhole as why:
-        raise ModelError(f"The model {path} cannot be used: {why}", again) from None
+        raise ModelError(f"the model {path} cannot be used: {why}", again) from None
     except OSError as error:
-        raise ModelError(f"The model {path} cannot be read: {error.strerror}", "check its permissions") from None
+        raise ModelError(f"the model {path} cannot be read: {error.strerror}", "check its permissions") from None
 
 
 def _is_file(name: str) -> bool:
@@ -98,7 +98,7 @@ def _is_file(name: str) -> bool:
 
 def _unknown(name: str, known: list[str]) -> ModelError:
     others = f"{', '.join(known)} or the path of an .onnx file" if known else "the path of an .onnx file"
-    return ModelError(f'There is no model called "{name}".{did_you_mean(name, known)}', f"use {others}")
+    return ModelError(f'there is no model called "{name}".{did_you_mean(name, known)}', f"use {others}")
 
 
 def _of_file(path: Path, scale: int) -> ModelCard:

@@ -28,7 +28,7 @@ def _connected() -> Iterator[None]:
     try:
         yield
     except (error.ConnectionClosedError, OSError):
-        raise DisplayLost("The connection to the X server is lost.", "start live-sr again") from None
+        raise DisplayLost("the connection to the X server is lost", "start live-sr again") from None
 
 
 class X11Desktop:
@@ -41,7 +41,7 @@ class X11Desktop:
             self._display = Display(display)
         except (error.DisplayError, error.XauthError, error.XNoAuthError, error.ConnectionClosedError, OSError):
             raise DisplayLost(
-                f'No X server answers at "{name}".' if name else "There is no X server: DISPLAY is not set.",
+                f'no X server answers at "{name}"' if name else "there is no X server: DISPLAY is not set",
                 "start live-sr from a desktop session; on Wayland only X11 games (through XWayland) can be enlarged",
             ) from None
         self._display.set_error_handler(lambda *_: None)  # of requests without reply: the window has gone meanwhile

@@ -121,7 +121,7 @@ class PynputHotkeys:
 
     def __init__(self) -> None:
         if importlib.util.find_spec("pynput") is None:
-            raise MissingPart("Hotkeys need pynput, which is not installed.", "pip install --no-deps pynput")
+            raise MissingPart("hotkeys need pynput, which is not installed", "pip install --no-deps pynput")
         self._listener: threading.Thread | None = None
         self._stop: Callable[[], None] = lambda: None
         # the listener's thread's:

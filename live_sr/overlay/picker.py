@@ -27,9 +27,9 @@ def the_window(windows: Sequence[WindowInfo], title: str = "", pid: int = 0) -> 
     of_process = find_windows(windows, pid=pid)
     if not of_process:
         whose = f" of process {pid}" if pid else ""
-        raise WindowNotFound(f"There is no window{whose}.", _REMEDY)
+        raise WindowNotFound(f"there is no window{whose}", _REMEDY)
     names = [name for w in of_process for name in (w.title, w.process, *_runs(w.title, len(title.split())))]
-    raise WindowNotFound(f'No window has "{title}" in its title.{did_you_mean(title, filter(None, names))}', _REMEDY)
+    raise WindowNotFound(f'no window has "{title}" in its title.{did_you_mean(title, filter(None, names))}', _REMEDY)
 
 
 def pick(windows: Sequence[WindowInfo], ask: Callable[[str], str]) -> WindowInfo:
@@ -39,13 +39,13 @@ def pick(windows: Sequence[WindowInfo], ask: Callable[[str], str]) -> WindowInfo
     from, or when the input ends.
     """
     if not windows:
-        raise WindowNotFound("There is no window to choose.", _REMEDY)
+        raise WindowNotFound("there is no window to choose", _REMEDY)
     question = "\n".join(_line(number, w) for number, w in enumerate(windows, 1)) + "\nWhich window? "
     while True:
         try:
             answer = ask(question).strip()
         except EOFError:
-            raise WindowNotFound("No window was chosen.", "name one: `live-sr run --window TITLE`") from None
+            raise WindowNotFound("no window was chosen", "name one: `live-sr run --window TITLE`") from None
         if answer.isdecimal():
             if 1 <= int(answer) <= len(windows):
                 return windows[int(answer) - 1]
