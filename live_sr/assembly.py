@@ -13,7 +13,7 @@ from live_sr import backends
 from live_sr.backends import Backend, Choice
 from live_sr.config import Config
 from live_sr.contracts import Desktop, Engine, FrameSource, Hotkeys, Monitor, Resize, WindowInfo
-from live_sr.errors import DisplayLost, LiveSRError, MissingPart, UsageError
+from live_sr.errors import DisplayLost, LiveSRError, MissingPart, ModelError, UsageError, did_you_mean
 from live_sr.frame import Rect
 
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ def scales(model: str) -> tuple[int, ...]:
         return FILTER_SCALES
     from live_sr.models import zoo
 
+    if not model.lower().endswith(".onnx") and model not in models():
+        known = ", ".join(models())
+        raise ModelError(f'there is no model called "{model}".{did_you_mean(model, models())}', f"one of {known}")
     return zoo.scales(model)
 
 
@@ -72,12 +75,13 @@ def engine_choice(options: EngineOptions) -> tuple[Backend, Choice]:
 
 def make_engine(model: str, scale: int, options: EngineOptions) -> Engine:
     """An engine for a network or filter, not yet warmed up. Raises ModelError, EngineError or MissingPart."""
+    backend, choice = engine_choice(options)
     if model in FILTERS:
         return plain_engine(model, scale)
     from live_sr.models import zoo
 
+    scales(model)  # tells an unknown name better than the zoo, which knows no filters
     card = zoo.find(model, scale)
-    backend, choice = engine_choice(options)
     if backend.name == "filters":
         raise UsageError(f"{model} is a network, and no engine for networks is in use\n{choice}", f"one of {FILTERS}")
     engine = backend.load()(card, precision=options.precision, threads=options.threads, cache=options.cache)

@@ -195,6 +195,8 @@ def table(runs: Sequence[Run], pace: float | None) -> str:
 
 def write_json(path: Path, machine: Machine, runs: Sequence[Run]) -> None:
     data = {"schema": 1, "machine": dataclasses.asdict(machine), "runs": [dataclasses.asdict(run) for run in runs]}
+    if path.is_dir():
+        raise LiveSRError(f"{path} cannot be written: it is a folder", "choose another --json file")
     part = path.with_name(path.name + ".part")
     try:
         part.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")

@@ -25,6 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # what reads our output has seen enough
+        sys.stdout = None
+        return 0
 
 
 def _run(a: argparse.Namespace) -> int:
@@ -52,7 +55,7 @@ def _bench(a: argparse.Namespace) -> int:
         source=a.source,
         size=a.size,
         models=tuple(a.model.split(",")),
-        scales=tuple(_scale_list(a.scale)),
+        scales=a.scale,
         engines=tuple(a.engine.split(",")),
         precision=a.precision,
         seconds=a.seconds,
@@ -115,8 +118,11 @@ def _scale(text: str) -> int | str:
     return int(text.lstrip("x"))
 
 
-def _scale_list(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+def _scales(text: str) -> tuple[int, ...]:
+    parts = [part.strip().lstrip("x") for part in text.split(",")]
+    if any(part not in ("2", "3", "4") for part in parts):
+        raise argparse.ArgumentTypeError(f'"{text}" is not a list of scales; write it like 2,4')
+    return tuple(int(part) for part in parts)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -148,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--source", default="pattern", metavar="pattern|FILE", help="a test pattern, or a video")
     bench.add_argument("--size", type=_size, default=Size(480, 270), metavar="WxH", help="of the pattern (480x270)")
     bench.add_argument("--model", default="fast", metavar="NAME,...", help="networks or filters (fast)")
-    bench.add_argument("--scale", default="2", metavar="N,...", help="2, 3, 4 (2)")
+    bench.add_argument("--scale", type=_scales, default=(2,), metavar="N,...", help="2, 3, 4 (2)")
     bench.add_argument("--engine", default="auto", metavar="NAME,...", help="engines (the best that runs here)")
     bench.add_argument("--precision", default="auto", help="fp32, bf16, fp16 (what the engine takes)")
     bench.add_argument("--seconds", type=float, default=5.0, help="of each run, after the warm-up (5)")

@@ -1,260 +1,337 @@
-"""`live-sr doctor`: what is here, what was chosen and why, what was passed over and how to get it."""
+"""`live-sr doctor`: what is here, what was chosen and why, what was passed over and how to get it. Changes nothing."""
 
 from __future__ import annotations
 
-import dataclasses
+import importlib.metadata
 import json
 import os
 import platform
+import shutil
 import subprocess
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from importlib import metadata
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
-from live_sr import __version__, assembly, backends, hardware
-from live_sr import config as settings
+from live_sr import __version__, assembly, backends, config
 from live_sr.backends import Backend, Choice
 from live_sr.config import Config
 from live_sr.errors import LiveSRError, MissingPart, reason
+from live_sr.models import zoo
+from live_sr.models.card import ModelCard
 
-QT_S = 20.0  # for a fresh process to start Qt and ask OpenGL for its name, on a busy machine
-PACKAGES = ("numpy", "openvino", "opencv-python-headless", "PyQt6", "av", "mss", "pynput", "python-xlib")
-PACKAGES_WINDOWS = ("dxcam", "windows-capture")
+ASK_S = 2.0  # how long another program may take to answer
 
-TABLES = (
-    ("capture", backends.CAPTURE),
-    ("engine", backends.ENGINES),
-    ("desktop", backends.DESKTOPS),
-    ("hotkeys", backends.HOTKEYS),
-)
+PACKAGES = ("numpy", "openvino", "opencv-python-headless", "opencv-python", "av", "mss", "PyQt6", "pynput", "torch")
 
-# Asked in a process of its own: without its libraries, or without a screen, Qt ends the process that asks.
-ASK_QT = """
-from live_sr.overlay.loop import Loop
-loop = Loop()
-from live_sr.overlay.gl_window import renderer_name
-from live_sr.overlay.hud import Hud
-print(renderer_name())
-print(Hud().problem)
-"""
+FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16")
+
+VENDORS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel", "0x1af4": "virtio", "0x15ad": "VMware"}  # of PCI
+
+FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts")
+
+ON_WAYLAND = "only games that run on X11 or XWayland can be seen, native Wayland ones cannot"
 
 SESSIONS = {
-    "windows": "the Windows desktop",
+    "windows": "Windows",
     "x11": "X11",
-    "xwayland": "Wayland with XWayland: games that run on X11 or XWayland work, native Wayland games do not",
-    "wayland": "Wayland without X",
-    "none": "no screen: bench works, and demo without its window",
+    "xwayland": f"Wayland with XWayland: {ON_WAYLAND}",
+    "wayland": f"Wayland without X: {ON_WAYLAND}",
+    "none": "no screen: DISPLAY is not set",
 }
+
+ON_WINDOWS = (
+    "settled once the overlay is there: wgc takes over from dxgi where the overlay cannot be hidden from desktop "
+    "duplication or the window spans two monitors; the HUD then says so"
+)
+
+TRAP = (
+    "plain `pip install pynput` asks for evdev, which needs a compiler and kernel headers; the hotkeys on X11 do not: "
+    "pip install --no-deps pynput && pip install python-xlib six"
+)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at. `ok` off: something does not work, or not fully; `remedy` says what to do."""
+    """A thing and what is known of it; when it is not `good`, `remedy` says what can be done, if anything can."""
 
     name: str
-    text: str
-    ok: bool = True
+    says: str
+    good: bool = True
     remedy: str = ""
 
 
 @dataclass(frozen=True)
-class Role:
-    """A table of backends as it stands here: the choice with its reasons, and what else could be chosen."""
+class Section:
+    """Findings of one kind. With `choice`, they are the rows of a table of back-ends, best first."""
 
-    choice: Choice
-    also: list[str] = field(default_factory=list)
-    broken: str = ""  # why the chosen one does not load after all
-
-    def __str__(self) -> str:
-        lines = [str(self.choice)]
-        if self.broken:
-            lines.append(f"  ! {self.broken}")
-        return "\n".join(lines + [f"  also {name}" for name in self.also])
+    title: str
+    findings: tuple[Finding, ...]
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True)
 class Report:
-    findings: list[Finding]
-    roles: list[Role]
+    """All of it. The JSON form has the same fields; `schema` changes when they do."""
 
-    def __str__(self) -> str:
-        width = max(len(f.name) for f in self.findings)
-        lines = []
-        for f in self.findings:
-            text = f.text.replace("\n", "\n" + " " * (width + 4))
-            lines.append(f"{' ' if f.ok else '!'} {f.name:{width}}  {text}")
-            if f.remedy:
-                lines.append(" " * (width + 4) + f"-> {f.remedy}")
-        return "\n".join([*lines, "", *map(str, self.roles)])
+    version: str
+    sections: tuple[Section, ...]
+    schema: int = 1
 
 
-def main(*, as_json: bool, config: Path | None) -> int:
-    """Prints what was found. Always 0: to find something amiss is no failure of the doctor's."""
+def main(as_json: bool, config: Path | None) -> int:
+    """Prints the report on the settings in `config` (None: the defaults). The exit code, 0 whatever was found."""
     report = collect(config)
-    if as_json:
-        print(json.dumps({"schema": 1, **dataclasses.asdict(report)}, indent=1))
-    else:
-        print(report)
+    print(json.dumps(asdict(report), indent=2) if as_json else text(report))
     return 0
 
 
-def collect(config: Path | None = None) -> Report:
-    """Looks at everything; `config` is the settings file in use. A probe that fails becomes a finding."""
-    windows = backends.system() == "win32"
-    probes: list[tuple[str, Callable[[], str]]] = [
-        ("live-sr", lambda: f"{__version__} on Python {platform.python_version()}"),
-        ("system", lambda: platform.platform(terse=True)),
-        ("session", _session),
-        ("processor", lambda: f"{hardware.processor_name()}, {os.cpu_count()} cores"),
-        ("features", _features),
-        ("adapters", _adapters),
-        ("monitors", _monitors),
-        ("packages", lambda: _packages(PACKAGES + PACKAGES_WINDOWS * windows)),
-        ("precisions", _precisions),
-        ("models", _models),
-        ("settings", lambda: _settings(config)),
-        ("compiled", lambda: _cache_folder(config)),
-    ]
-    findings = [_probed(name, probe) for name, probe in probes]
-    return Report([*findings, *_qt()], [_role(name, table) for name, table in TABLES])
+def collect(path: Path | None) -> Report:
+    """Looks at this machine, with the settings in `path`. What cannot be found out becomes a finding that says why."""
+    settings, told = _settings(path)
+    screen = _screen()
+    no_screen = next((f for f in screen if not f.good), None)
+    options = assembly.engine_options(settings)
+    capture = _role("capture", backends.CAPTURE, settings.capture.backend, no_screen)
+    engines = _role("engine", backends.ENGINES, options.backend)
+    desktop = _role("desktop", backends.DESKTOPS, blocked=no_screen)
+    hotkeys = _role("hotkeys", backends.HOTKEYS, blocked=no_screen)
+    return Report(
+        __version__,
+        (
+            Section("machine", (*_probed("processor", _machine), *_probed("packages", _packages))),
+            Section("graphics", (*_probed("adapters", _adapters), *_probed("nvidia-smi", _nvidia))),
+            Section("screen", (*screen, *_probed("Qt", _qt), *_probed("fonts", _fonts))),
+            capture if backends.system() != "win32" else _with(capture, Finding("note", ON_WINDOWS)),
+            _with(engines, *_probed("precision", lambda: _precision(engines, options))),
+            desktop,
+            _with(hotkeys, *_hotkey_trap(hotkeys)),
+            Section("models", (*_probed("models", _models), *_probed("in use", lambda: _model(settings)))),
+            Section("settings", (told, *_probed("cache", lambda: _cache(Path(settings.engine.cache))))),
+        ),
+    )
 
 
-def _probed(name: str, probe: Callable[[], str]) -> Finding:
+def text(report: Report) -> str:
+    """The report for people; a line with "!" has something amiss, which may well not matter."""
+    lines = [f"live-sr {report.version}"]
+    for section in report.sections:
+        lines += ["", section.title]
+        lines += [f"  {line}" for line in str(section.choice or "").splitlines()]
+        for finding in section.findings:
+            first, *rest = finding.says.splitlines() or [""]
+            lines.append(f"  {' ' if finding.good else '!'} {finding.name:<15} {first}")
+            lines += [f"{'':20}{line.strip()}" for line in rest]
+            if finding.remedy and finding.remedy not in finding.says:
+                lines.append(f"{'':20}-> {finding.remedy}")
+    return "\n".join(lines)
+
+
+def _probed(name: str, probe: Callable[[], Sequence[Finding]]) -> Sequence[Finding]:
+    """What a probe finds, or that it failed and why: one that fails takes nothing else with it."""
     try:
-        return Finding(name, probe())
+        return probe()
     except LiveSRError as error:
-        return Finding(name, error.message, ok=False, remedy=error.remedy)
-    except Exception as error:  # whatever is broken here is what the doctor is asked to tell, with all the rest
-        return Finding(name, f"could not be found out: {reason(error)}", ok=False)
+        return [Finding(name, error.message, False, error.remedy)]
+    except subprocess.TimeoutExpired:
+        return [Finding(name, f"no answer within {ASK_S:.0f} s", False)]
+    except (OSError, ImportError, subprocess.SubprocessError, RuntimeError) as error:  # the last is OpenVINO's own
+        return [Finding(name, f"could not be found out: {reason(error)}", False)]
 
 
-def _session() -> str:
-    kind = backends.session()
-    if kind in ("wayland", "none"):
-        assembly.desktop()  # raises, with what to do about it
-    return SESSIONS[kind]
+def _with(section: Section, *more: Finding) -> Section:
+    return Section(section.title, (*section.findings, *more), section.choice)
 
 
-def _features() -> str:
-    found = hardware.processor_features()
-    return ", ".join(found) or "not told by this system; OpenVINO finds them out by itself"
-
-
-def _adapters() -> str:
-    found = hardware.windows_adapters() if backends.system() == "win32" else hardware.linux_adapters()
-    return "\n".join([*found, *(f"NVIDIA's driver: {line}" for line in hardware.nvidia_adapters())]) or "none is seen"
-
-
-def _monitors() -> str:
-    desktop = assembly.desktop()
+def _role(role: str, table: tuple[Backend, ...], wanted: str = "auto", blocked: Finding | None = None) -> Section:
+    """The choice among a table and every row of it. `blocked`: why none of them can be used now, installed or not."""
     try:
-        found = desktop.monitors()
-    finally:
-        desktop.close()
-    return "\n".join(f"{m.name} {m.rect}{' (primary)' if m.primary else ''}" for m in found) or "none is connected"
+        _, choice = backends.choose(role, table, wanted)
+    except MissingPart:
+        asked = [b for b in table if wanted in ("auto", b.name)]
+        choice = Choice(role, "", "nothing that runs here", [(b.name, b.obstacle()) for b in asked])
+    return Section(role, tuple(_row(backend, blocked) for backend in table), choice)
 
 
-def _packages(names: tuple[str, ...]) -> str:
-    """Versions, not loaded: that a package is installed does not mean that it works."""
-    found = []
-    for name in names:
-        try:
-            found.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            found.append(f"{name} is not installed")
-    return ", ".join(found)
-
-
-def _precisions() -> str:
-    """What networks can compute in on this processor, by the runtime's own account."""
-    obstacle = next(b for b in backends.ENGINES if b.name == "openvino").obstacle()
+def _row(backend: Backend, blocked: Finding | None) -> Finding:
+    obstacle = backend.obstacle()
     if obstacle:
-        raise MissingPart(obstacle, "without it only filters run")
-    from live_sr.engine.openvino import PRECISIONS, core
-
-    has = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return ", ".join(name for name, (_, capability) in PRECISIONS.items() if capability in has)
-
-
-def _models() -> str:
-    from live_sr.models import zoo
-
-    cards = zoo.cards()
-    for card in cards:
-        zoo.verify(card)
-    return ", ".join(card.label for card in cards) or "none is shipped: only filters run"
-
-
-def _settings(path: Path | None) -> str:
-    """Raises UsageError that tells every mistake in the file."""
-    settings.load(path)
-    if path is None:
-        return f"defaults: there is no config.toml here or in {backends.config_folder()}"
-    return str(path.resolve())
-
-
-def _cache_folder(path: Path | None) -> str:
-    """Where compiled networks are kept, for the folder this is called in."""
+        return Finding(backend.name, f"not usable: {obstacle}", False, backend.get)
     try:
-        folder = Path(settings.load(path).engine.cache)
-    except LiveSRError:
-        folder = Path(Config().engine.cache)  # the mistakes are told elsewhere
-    there = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
-        raise LiveSRError(
-            f"{folder} cannot be written: networks are compiled anew at each start",
-            "set engine.cache in config.toml to a folder that can",
-        )
-    return f"kept in {folder.absolute()}"
+        backend.load()
+    except MissingPart as error:
+        return Finding(backend.name, f"not usable: {error.message}", False, error.remedy)
+    if blocked:
+        return Finding(backend.name, f"installed, not usable now: {blocked.says}", False, blocked.remedy)
+    return Finding(backend.name, "usable")
+
+
+def _machine() -> list[Finding]:
+    if backends.system() == "linux":
+        system = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    else:
+        system = f"{platform.system()} {platform.version()}"
+    return [
+        Finding("system", f"{system}, {platform.release()}, {platform.machine()}"),
+        Finding("Python", f"{platform.python_version()} ({platform.python_implementation()})"),
+        *_processor(),
+    ]
+
+
+def _processor() -> list[Finding]:
+    cores = f"{os.cpu_count()} logical cores"
+    if backends.system() != "linux":
+        where = "not read on this system; OpenVINO finds out by itself"
+        return [Finding("processor", f"{platform.processor()}, {cores}"), Finding("features", where)]
+    pairs = (line.partition(":") for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines())
+    known = {key.strip(): value.strip() for key, _, value in pairs}
+    flags = set(known.get("flags", known.get("Features", "")).split())
+    has = " ".join(f for f in FEATURES if f in flags) or "none of these"
+    lacks = " ".join(f for f in FEATURES if f not in flags) or "nothing"
+    return [
+        Finding("processor", f"{known.get('model name', platform.machine())}, {cores}"),
+        Finding("features", f"{has}; missing: {lacks}"),
+    ]
+
+
+def _packages() -> list[Finding]:
+    return [Finding("packages", ", ".join(_versions()))]
+
+
+def _versions() -> Iterator[str]:
+    for name in PACKAGES:
+        try:
+            yield f"{name} {importlib.metadata.version(name)}"
+        except importlib.metadata.PackageNotFoundError:
+            continue
+
+
+def _adapters() -> list[Finding]:
+    if backends.system() != "linux":
+        return [Finding("adapters", "not read on this system, but NVIDIA's by nvidia-smi")]
+    found = []
+    for card in sorted(Path("/sys/class/drm").glob("card[0-9]*")):
+        device = card / "device"
+        if "-" in card.name or not (device / "vendor").is_file():  # an output of a card, or a card without PCI ids
+            continue
+        vendor, model = ((device / name).read_text().strip() for name in ("vendor", "device"))
+        driver = (device / "driver").resolve().name if (device / "driver").exists() else "none"
+        found.append(Finding(card.name, f"{VENDORS.get(vendor, 'vendor')} {vendor}:{model}, driver {driver}"))
+    return found or [Finding("adapters", "none in /sys/class/drm")]
+
+
+def _nvidia() -> list[Finding]:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return [
+            Finding("NVIDIA", "no nvidia-smi, so no driver of NVIDIA's", True, "with such a GPU: install its driver")
+        ]
+    answer = _asked(program, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader")
+    return [Finding("NVIDIA", line.strip()) for line in answer.splitlines()] or [Finding("NVIDIA", "no GPU")]
+
+
+def _asked(*command: str) -> str:
+    """What a program prints. Raises OSError or SubprocessError."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_S, check=True, stdin=subprocess.DEVNULL)
+    return done.stdout
+
+
+def _screen() -> Sequence[Finding]:
+    """Session and monitors; the finding that is not good, if there is one, says why no screen can be used."""
+    session = backends.session()
+    seen = session not in ("none", "wayland")
+    remedy = "" if seen else "run it in a desktop session with X11 or XWayland; `live-sr demo` and `bench` need none"
+    says = SESSIONS[session] + (f", DISPLAY={os.environ['DISPLAY']}" if session == "x11" else "")
+    return [Finding("session", says, seen, remedy), *(_probed("monitors", _monitors) if seen else ())]
+
+
+def _monitors() -> list[Finding]:
+    with closing(assembly.desktop()) as desktop:
+        found = desktop.monitors()
+    return [Finding(f"monitor {m.name}", f"{m.rect}{', primary' if m.primary else ''}") for m in found]
 
 
 def _qt() -> list[Finding]:
-    """Whether windows open, who draws in them, and whether the HUD can be read."""
-    if backends.session() in ("wayland", "none"):
-        return [Finding("windows", "not tried: there is no screen", ok=False)]
-    tried = _probed("windows", _asked_qt)
-    if not tried.ok:
-        return [tried]
-    renderer, _, problem = tried.text.partition("\n")
-    drawn = f"Qt opens; OpenGL draws with {renderer}" if renderer else "Qt opens; no OpenGL, so the processor paints"
-    return [Finding("windows", drawn), Finding("HUD", problem or "can be read", ok=not problem)]
-
-
-def _asked_qt() -> str:
     assembly.check_qt()
+    return [Finding("Qt", f"can open windows (PyQt6 {importlib.metadata.version('PyQt6')})")]
+
+
+def _fonts() -> list[Finding]:
+    if backends.system() == "win32":
+        return [Finding("fonts", "the system's")]
+    program = shutil.which("fc-list")
+    if program:
+        number, where = len(_asked(program, ":", "family").splitlines()), "listed by fc-list"
+    else:
+        folders = [Path(folder).expanduser() for folder in FONT_FOLDERS]
+        files = (file for folder in folders for file in folder.rglob("*.[to]tf"))
+        number, where = len(list(islice(files, 100))), "found in the usual folders"
+    if number:
+        return [Finding("fonts", f"{number} {where}")]
+    return [Finding("fonts", "none: the HUD would be blank", False, "apt install fonts-dejavu-core, or any other font")]
+
+
+def _precision(engines: Section, options: assembly.EngineOptions) -> list[Finding]:
+    """What "auto" becomes on this processor, told by the engine itself."""
+    if not any(f.name == "openvino" and f.good for f in engines.findings):
+        return []
+    card = next(iter(zoo.cards()), None)
+    if card is None:
+        return [Finding("precision", "not known: there is no model to ask with", False)]
+    asked = assembly.EngineOptions("openvino", options.precision)
+    with closing(assembly.make_engine(card.name, card.scale, asked)) as engine:
+        became = engine.job.precision
+    version = importlib.metadata.version("openvino")
+    return [Finding("precision", f'OpenVINO {version}: precision = "{options.precision}" becomes {became}')]
+
+
+def _hotkey_trap(hotkeys: Section) -> list[Finding]:
+    missing = any(f.name == "pynput" and "is not installed" in f.says for f in hotkeys.findings)
+    return [Finding("note", TRAP)] if missing and backends.system() == "linux" else []
+
+
+def _models() -> list[Finding]:
+    found = [f for card in zoo.cards() for f in _probed(card.label, lambda card=card: [_card(card)])]  # type: ignore[misc]
+    return found or [Finding("models", "none: only the filters can be used", False, "install live-sr again")]
+
+
+def _card(card: ModelCard) -> Finding:
+    zoo.verify(card)
+    size = f"{card.parameters} parameters" if card.parameters else "without a count of its parameters"
+    scores = [
+        f"PSNR-Y {game}: {s.model:.2f} dB (bicubic {s.bicubic:.2f}, Lanczos {s.lanczos:.2f})"
+        for game, s in card.psnr_y.items()
+    ]
+    return Finding(card.label, "\n".join([f"scale {card.scale}, {size}, {card.architecture}".rstrip(", "), *scores]))
+
+
+def _model(settings: Config) -> list[Finding]:
+    name, scale = settings.model.name, settings.model.scale
+    there = assembly.scales(name)
+    has = ", ".join(str(s) for s in there)
+    fits = scale == "fit" or scale in there
+    return [Finding("in use", f"{name}, scale {scale} of {has}", fits, "" if fits else f"set scale to one of {has}")]
+
+
+def _settings(path: Path | None) -> tuple[Config, Finding]:
+    """The settings, or the defaults where the file is wrong."""
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", ASK_QT], capture_output=True, text=True, timeout=QT_S, check=False, errors="replace"
-        )
-    except subprocess.TimeoutExpired:
-        raise LiveSRError(f"Qt did not open within {QT_S:g} s", "see whether the screen answers at all") from None
-    if done.returncode:
-        said = [line for line in done.stderr.splitlines() if line.strip()]
-        raise LiveSRError(
-            f"Qt does not open here: {said[0] if said else f'exit code {done.returncode}'}",
-            "`python3 tools/start.py demo` installs what is missing, or see the README for the list",
-        )
-    return done.stdout.rstrip("\n")
+        settings = config.load(path)
+    except LiveSRError as error:
+        remedy = f"{error.remedy}; all else here is told with the defaults"
+        return Config(), Finding("config.toml", error.message, False, remedy)
+    if path is None:
+        where = f"{Path.cwd()} and {backends.config_folder()}"
+        return settings, Finding("config.toml", f"not found in {where}: the defaults hold")
+    return settings, Finding("config.toml", str(path))
 
 
-def _role(name: str, table: tuple[Backend, ...]) -> Role:
-    try:
-        chosen, choice = backends.choose(name, table)
-    except MissingPart:
-        return Role(Choice(name, "", "nothing that runs here", [(b.name, b.obstacle()) for b in table]))
-    also = []
-    for backend in table[table.index(chosen) + 1 :]:
-        obstacle = backend.obstacle()
-        if obstacle:
-            choice.passed_over.append((backend.name, obstacle))
-        else:
-            also.append(backend.name)
-    return Role(choice, also, _broken(chosen))
-
-
-def _broken(chosen: Backend) -> str:
-    """Why it does not load, though everything it needs is installed; or an empty string."""
-    found = _probed(chosen.name, lambda: str(chosen.load()))
-    return "" if found.ok else f"{found.text} ({found.remedy})" if found.remedy else found.text
+def _cache(folder: Path) -> list[Finding]:
+    """Whether what the engines compile can be kept; looks at the folder that would hold a missing one."""
+    whole = folder.absolute()
+    there = next(f for f in (whole, *whole.parents) if f.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return [Finding("cache", str(whole) if there == whole else f"{whole}, made when first needed")]
+    remedy = "set [engine] cache to a folder of yours; until then every start compiles again"
+    return [Finding("cache", f"{whole} cannot be written", False, remedy)]

@@ -137,7 +137,7 @@ class Pipeline:
             self._running.set()
 
     def retry(self) -> None:
-        """Try to reopen a lost source now: the window was seen to be back."""
+        """Try to reopen a lost source now, and often again: the window was seen to be back."""
         self._retry.set()
 
     def redraw(self) -> None:
@@ -176,9 +176,10 @@ class Pipeline:
                     raise
                 self._events.source(SourceState.LOST, reason(error))
                 self._retry.clear()
-                if not self._stop.is_set():
-                    self._retry.wait(REOPEN_S[min(self._losses, len(REOPEN_S) - 1)])
-                self._losses += 1
+                if self._stop.is_set() or self._retry.wait(REOPEN_S[min(self._losses, len(REOPEN_S) - 1)]):
+                    self._losses = 0
+                else:
+                    self._losses += 1
 
     def _pump(self, source: FrameSource) -> None:
         """Distinct frames from an open source into the mailbox, until the stop."""

@@ -12,7 +12,8 @@ import pytest
 from live_sr import bench, cli
 from live_sr.latency import STAGES
 
-RUN_KEYS = "model scale engine precision size seconds frames fps dropped latency_ms stages_ms".split()
+RUN_KEYS = ["model", "scale", "engine", "precision", "size", "seconds", "frames", "fps", "dropped"]
+RUN_KEYS += ["latency_ms", "stages_ms"]
 PERCENTILES = ["p50", "p95", "p99", "max"]
 
 
@@ -133,7 +134,7 @@ def unfixed(*row: object) -> Any:
     return pytest.param(*row, marks=pytest.mark.xfail(strict=True))
 
 
-@pytest.mark.parametrize("target", ["missing/figures.json", unfixed("folder"), unfixed(".")])
+@pytest.mark.parametrize("target", ["missing/figures.json", "folder", "."])
 def test_a_json_file_that_cannot_be_written_is_a_sentence_and_leaves_nothing_half_done(
     target: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,12 +170,11 @@ def test_the_figures_are_shown_even_if_they_cannot_be_written(capsys: pytest.Cap
         (["--seconds", "-1"], "--seconds"),
         unfixed(["--scale", "abc"], "abc"),
         (["--scale", "0"], "0"),
-        unfixed(["--rounds", "0"], "--rounds"),
-        unfixed(["--pace", "0"], "--pace"),
-        unfixed(["--pace", "-5"], "--pace"),
-        unfixed(["--pace", "nan"], "--pace"),
+        (["--rounds", "0"], "--rounds"),
+        (["--pace", "0"], "--pace"),
+        (["--pace", "-5"], "--pace"),
+        (["--pace", "nan"], "--pace"),
     ],
-    ids=" ".join,
 )
 def test_a_mistake_is_a_sentence(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("text.txt").write_text("not a video\n")

@@ -3,9 +3,10 @@
     python tools/compare_runtimes.py --scale 2,4 --rounds 7 --json runtimes.json
 
 Every side gets the job that an overlay has: BGRA uint8 in, BGRA uint8 out, of a moving pattern. live-sr converts inside
-its compiled graph; PyTorch converts with its own operators on tensors, ONNX Runtime with numpy, as its users do. Rounds
-are interleaved, so that a busy machine is busy for all of them; the figures are medians over rounds. A side whose
-package is not installed is left out with a sentence.
+its compiled graph; PyTorch converts with its own operators on tensors, ONNX Runtime with numpy, as its users do. All
+get the same number of threads. Rounds are interleaved, so that a busy machine is busy for all of them; a round begins
+with a pause and a few frames that are not counted, because the threads of the side before go on spinning for a while.
+The figures are medians over rounds. A side whose package is not installed is left out with a sentence.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 
 import numpy as np
 
@@ -35,6 +36,7 @@ Job = Callable[[Pixels], Pixels]
 """BGRA (H, W, 4) -> BGRA (H * scale, W * scale, 4), which may be overwritten by the next call."""
 
 WARM_UP = 3  # frames
+PAUSE_S = 0.2  # before each round
 LIKE = 4  # levels of 255 by which sides may differ anywhere: bf16 has eight significant bits
 
 
@@ -72,8 +74,7 @@ def torch_job(card: ModelCard, size: Size, precision: str, threads: int) -> Job:
     from export import load
 
     net, _ = load(card.onnx.with_suffix(".safetensors"))
-    if threads:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     net = net.to(dtype=dtype, memory_format=torch.channels_last)  # the faster layout for convolutions on a CPU
     into = torch.from_numpy(fresh(size.times(card.scale)))
@@ -162,6 +163,9 @@ def frames_of(size: Size, count: int) -> list[Pixels]:
 
 
 def one_round(runner: Runner, frames: list[Pixels]) -> None:
+    sleep(PAUSE_S)
+    for pixels in frames[:WARM_UP]:
+        runner.job(pixels)
     spent = []
     for pixels in frames:
         begun = perf_counter()
@@ -199,7 +203,7 @@ def compare(card: ModelCard, size: Size, rounds: int, frames: list[Pixels], thre
     ]
 
 
-def table(sides: list[Side], size: Size) -> str:
+def table(sides: list[Side], size: Size, threads: int) -> str:
     lines = [f"{'BGRA in, BGRA out':32}{'precision':>10}{'p50 ms':>9}{'p95 ms':>9}{'fps':>8}{'times':>8}{'differs':>9}"]
     for s in sides:
         name = f"{s.runtime} {s.version.partition('-')[0]}"
@@ -209,12 +213,29 @@ def table(sides: list[Side], size: Size) -> str:
         )
         if s.differs > LIKE:
             lines.append(f"   this is not the same picture: {s.differs} levels off at the worst pixel")
-    return "\n".join([f"{size} enlarged; times: as long as the first line", *lines])
+    return "\n".join([f"{size} enlarged on {threads} threads; times: as long as the first line", *lines])
 
 
 def size(text: str) -> Size:
     width, height = (int(part) for part in text.split("x"))
+    if width < 2 or height < 2 or width % 2 or height % 2:  # only live-sr pads what the network cannot take
+        raise argparse.ArgumentTypeError(f'"{text}" is not even')
     return Size(width, height)
+
+
+def scales(text: str) -> list[int]:
+    return [int(part) for part in text.split(",")]
+
+
+def write_json(path: Path, record: dict[str, object]) -> None:
+    """Raises LiveSRError."""
+    part = Path(f"{path}.part")
+    try:
+        part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise LiveSRError(f"{path} cannot be written: {error.strerror}", "choose another --json file") from None
 
 
 def main() -> int:
@@ -222,28 +243,28 @@ def main() -> int:
         description=__doc__.split("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument("--model", default="fast", help="a network trained here")
-    parser.add_argument("--scale", default="2", metavar="N,...", help="its scales")
+    parser.add_argument("--scale", type=scales, default=[2], metavar="N,...", help="its scales")
     parser.add_argument("--size", type=size, default=Size(480, 270), metavar="WxH", help="of the frames; even")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved")
     parser.add_argument("--frames", type=int, default=30, help="in each round of each side")
-    parser.add_argument("--threads", type=int, default=0, help="0: what each runtime takes by itself")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of each runtime")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file")
     a = parser.parse_args()
-    print(f"{hardware.processor_name()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
+    load = round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else 0.0
+    machine = {"processor": hardware.processor_name(), "cores": os.cpu_count(), "load": load}
+    print(f"{machine['processor']}, {machine['cores']} cores, load {load}")
     try:
-        cards = [zoo.find(a.model, int(scale)) for scale in a.scale.split(",")]
+        cards = [zoo.find(a.model, scale) for scale in a.scale]
         frames = frames_of(a.size, a.frames)
         sides = [side for card in cards for side in compare(card, a.size, a.rounds, frames, a.threads)]
+        print(table(sides, a.size, a.threads))
+        if a.json is not None:
+            machine["system"] = platform.platform()
+            told = {"size": str(a.size), "threads": a.threads, "sides": [asdict(side) for side in sides]}
+            write_json(a.json, {"schema": 1, "machine": machine, **told})
     except LiveSRError as error:
         print(f"{error.message}\n  {error.remedy}", file=sys.stderr)
         return error.exit_code
-    print(table(sides, a.size))
-    if a.json is not None:
-        machine = {"processor": hardware.processor_name(), "cores": os.cpu_count(), "system": platform.platform()}
-        record = {"schema": 1, "machine": machine, "size": str(a.size), "sides": [asdict(side) for side in sides]}
-        part = a.json.with_name(a.json.name + ".part")
-        part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        part.replace(a.json)
     return 0
 
 

@@ -4,7 +4,7 @@
     python tools/record_clip.py --demo mine.lmp --first 0 --output mine.mp4
 
 Needs dsda-doom and Freedoom (Debian: dsda-doom, freedoom) and, without a DISPLAY, an Xvfb (xvfb). The game plays a demo
-back without a clock and hands every frame to its video dump, so that the same demo always gives the same pictures.
+back as fast as it can draw and hands every frame to its video dump: a slow machine loses none.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def screen() -> Iterator[str]:
     )
     os.close(tell)
     try:
-        with open(told, "rb") as answer:
+        with os.fdopen(told, "rb") as answer:
             number = answer.readline().strip().decode()
         if not number:
             raise CannotRecord("Xvfb did not start")
@@ -138,7 +138,7 @@ def game(options: argparse.Namespace, display: str) -> Iterator[BinaryIO]:
             )
         os.close(write)
         try:
-            with open(read, "rb") as frames:
+            with os.fdopen(read, "rb") as frames:
                 yield frames
         except EOFError:
             said = Path(home, "log").read_text(errors="replace")[-500:]
@@ -152,18 +152,20 @@ def game(options: argparse.Namespace, display: str) -> Iterator[BinaryIO]:
 def record(options: argparse.Namespace) -> None:
     """Reads the stretch of frames that was asked for and encodes it."""
     width, height = options.size
-    size = width * height * 3
+    length = width * height * 3
+    unfinished = options.output.with_suffix(".part.mp4")
     with ExitStack() as stack:
+        stack.callback(unfinished.unlink, missing_ok=True)
         display = stack.enter_context(screen())
-        container = stack.enter_context(av.open(str(options.output), "w", options={"movflags": "+faststart"}))
+        container = stack.enter_context(av.open(str(unfinished), "w", options={"movflags": "+faststart"}))
         stream = container.add_stream("libx264", rate=TICS)
         stream.width, stream.height, stream.pix_fmt = width, height, options.pixels
         stream.time_base = Fraction(1, TICS)
         stream.options = {"crf": str(options.crf), "preset": "veryslow", "x264-params": COLOURS}
         frames = stack.enter_context(game(options, display))
         for number in range(options.first + options.frames):
-            raw = frames.read(size)
-            if len(raw) < size:
+            raw = frames.read(length)
+            if len(raw) < length:
                 raise EOFError
             if number < options.first:
                 continue
@@ -171,6 +173,8 @@ def record(options: argparse.Namespace) -> None:
             picture.pts = number - options.first
             container.mux(stream.encode(picture))
         container.mux(stream.encode(None))
+        container.close()
+        unfinished.replace(options.output)
 
 
 def size(text: str) -> tuple[int, int]:
@@ -191,7 +195,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--size", type=size, default=(480, 270), metavar="WxH", help="of the game's picture")
     parser.add_argument("--blocks", type=int, default=10, help="10: with the status bar, 11: without")
     parser.add_argument("--gamma", type=int, default=2, help="the game's own brightness, 0 to 4")
-    parser.add_argument("--crf", type=int, default=23, help="libx264's quality; lower is better and larger")
+    parser.add_argument("--crf", type=float, default=23.5, help="libx264's quality; lower is better and larger")
     parser.add_argument("--pixels", default="yuv444p", help="yuv444p keeps the colours' sharpness, yuv420p is smaller")
     parser.add_argument("--output", type=Path, default=CLIP, help="where to write it")
     return parser.parse_args()

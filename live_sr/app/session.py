@@ -55,6 +55,7 @@ class Session:
         self._failure: BaseException | None = None
         self._switched_on = True
         self._visible = False
+        self._there = False  # the game can be seen
         self._placed: Rect | None = None
         self._keys: Hotkeys | None = None
         self.latency = Latency()
@@ -128,7 +129,8 @@ class Session:
 
     def hide_from_capture(self) -> bool:
         """Whether the system keeps the overlay out of what it captures of the screen."""
-        return self._desktop.exclude_from_capture(self._window_id(), self._config.overlay.hide_from_recorders)
+        hide = self._config.overlay.hide_from_recorders
+        return self._desktop.exclude_from_capture(self._window_id(), hide) and hide
 
     def _workshop(self) -> Workshop:
         return Workshop(
@@ -159,16 +161,18 @@ class Session:
         where = self._follower.look()
         if where.gone and not self._patient:
             self.finish("the game's window was closed")
-        if where.rect is not None and where.rect != self._placed:
+        there = where.rect is not None
+        if there and not self._there:
+            self._pipeline.retry()  # it is back: do not sit out the wait
+        self._there = there
+        if there and where.rect != self._placed:
             self._placed = where.rect
             self._place()
-        visible = self._switched_on and where.rect is not None and self.latency.frames_upscaled > 0
+        visible = self._switched_on and (there or not self._covering) and self.latency.frames_upscaled > 0
         if visible != self._visible:
             self._visible = visible
             self._surface.setVisible(visible)
             self._place()
-        if where.rect is not None and self._lost:
-            self._pipeline.retry()  # the window can be seen: do not sit out the wait
 
     def _place(self) -> None:
         if self._covering and self._placed is not None:
