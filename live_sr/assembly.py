@@ -35,7 +35,8 @@ class EngineOptions:
 
 def engine_options(settings: Config) -> EngineOptions:
     engine = settings.engine
-    return EngineOptions(engine.backend, engine.precision, engine.threads, Path(engine.cache))
+    cache = Path(engine.cache) if engine.cache else backends.cache_folder()
+    return EngineOptions(engine.backend, engine.precision, engine.threads, cache)
 
 
 def models() -> list[str]:

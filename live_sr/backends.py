@@ -104,6 +104,15 @@ def config_folder() -> Path:
     return Path(os.environ.get("XDG_CONFIG_HOME", "~/.config")).expanduser() / "live-sr"
 
 
+def cache_folder() -> Path:
+    """Where compiled engines are kept unless the settings name a folder: engines/ here, else the user's cache."""
+    if Path("engines").is_dir():
+        return Path("engines")
+    if system() == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", "~")).expanduser() / "live-sr" / "engines"
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "live-sr" / "engines"
+
+
 def session() -> str:
     """What serves the screen: windows, x11, xwayland (X programs on Wayland), wayland or none."""
     if system() == "win32":

@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from time import monotonic
 
-from live_sr import __version__, assembly, hardware
+from live_sr import __version__, assembly, backends, hardware
 from live_sr.contracts import Engine, FrameSource, Job
 from live_sr.counting import CountingDisplay
 from live_sr.errors import LiveSRError, UsageError
@@ -104,7 +104,7 @@ def check(options: BenchOptions) -> None:
 
 
 def one_run(options: BenchOptions, model: str, scale: int, engine_name: str) -> Run:
-    engine_options = assembly.EngineOptions(engine_name, options.precision, cache=Path("engines"))
+    engine_options = assembly.EngineOptions(engine_name, options.precision, cache=backends.cache_folder())
     open_source = source_opener(options)
     engine = assembly.make_engine(model, scale, engine_options)
     try:

@@ -12,6 +12,9 @@ from live_sr import __version__
 from live_sr.errors import LiveSRError, UsageError
 from live_sr.frame import Rect, Size
 
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+LARGEST = 16384  # pixels a side, of what can be benchmarked
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code. Failures that we name are printed as a sentence and a remedy."""
@@ -97,6 +100,8 @@ def _size(text: str) -> Size:
     width, _, height = text.lower().partition("x")
     if not (width.isdigit() and height.isdigit() and int(width) > 0 and int(height) > 0):
         raise argparse.ArgumentTypeError(f'"{text}" is not a size; write it like 480x270')
+    if max(int(width), int(height)) > LARGEST:
+        raise argparse.ArgumentTypeError(f'"{text}" is too large; at most {LARGEST} pixels a side')
     return Size(int(width), int(height))
 
 
@@ -156,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--model", default="fast", metavar="NAME,...", help="networks or filters (fast)")
     bench.add_argument("--scale", type=_scales, default=(2,), metavar="N,...", help="2, 3, 4 (2)")
     bench.add_argument("--engine", default="auto", metavar="NAME,...", help="engines (the best that runs here)")
-    bench.add_argument("--precision", default="auto", help="fp32, bf16, fp16 (what the engine takes)")
+    bench.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: the fastest that is safe")
     bench.add_argument("--seconds", type=float, default=5.0, help="of each run, after the warm-up (5)")
     bench.add_argument("--pace", type=float, metavar="FPS", help="feed at a game's rate and measure latency")
     bench.add_argument("--rounds", type=int, default=1, help="repeat all runs so often, interleaved; medians (1)")
@@ -173,7 +178,7 @@ def _picture_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="NAME", help="a network or filter")
     parser.add_argument("--scale", type=_scale, metavar="N|fit", help="2, 3, 4, or fit")
     parser.add_argument("--engine", metavar="NAME", help="openvino or filters")
-    parser.add_argument("--precision", metavar="P", help="fp32, bf16 or fp16")
+    parser.add_argument("--precision", choices=PRECISIONS, help="auto: the fastest that is safe")
     parser.add_argument("--mode", choices=("cover", "beside"), help="over the game, or a window of its own")
     parser.add_argument("--hud", choices=("off", "line", "detail"), help="how much the HUD shows")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (config.toml)")

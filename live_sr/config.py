@@ -40,7 +40,7 @@ class EngineChoice(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     plain: Literal["nearest", "bilinear", "bicubic", "lanczos", "fsr"] = "bicubic"
     threads: Annotated[int, Field(ge=0, le=256)] = 0
-    cache: str = "engines"
+    cache: str = ""
 
 
 class Overlay(Section):

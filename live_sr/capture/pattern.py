@@ -40,7 +40,7 @@ class PatternSource:
         self._wait = wait or threading.Event().wait
         self._due = clock()
         self._turn = 0
-        self._period = -(-size.width // TILE) * TILE  # after so many pixels the pattern repeats
+        self._period = -(-size.width // TILE) * TILE  # after so many pixels it starts again
         self._canvas = _canvas(Size(size.width + self._period, size.height))
 
     @property
