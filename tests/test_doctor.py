@@ -1,8 +1,9 @@
-"""The doctor tells what is here and what is amiss, and never fails itself."""
+"""`live-sr doctor`: tells what is here, whatever is missing, and ends with 0."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,169 +11,200 @@ from pathlib import Path
 import pytest
 from screens import Screen
 
-from live_sr import backends, doctor, hardware
+from live_sr import backends, cli, doctor
+from live_sr.backends import Backend
 from live_sr.doctor import Finding, Report
+from live_sr.errors import MissingPart
+
+ROOT = Path(__file__).parent.parent
+
+TABLES = {
+    "capture": backends.CAPTURE,
+    "engine": backends.ENGINES,
+    "desktop": backends.DESKTOPS,
+    "hotkeys": backends.HOTKEYS,
+}
 
 
 @pytest.fixture
-def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+def headless(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
 
 
-def told(report: Report, name: str) -> Finding:
-    return next(finding for finding in report.findings if finding.name == name)
+def findings(report: Report, title: str) -> dict[str, Finding]:
+    return {f.name: f for section in report.sections if section.title == title for f in section.findings}
 
 
-def test_without_a_screen_it_says_so_and_looks_at_everything_else(
-    no_screen: None, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert doctor.main(as_json=False, config=None) == 0
-    said = capsys.readouterr().out
-    assert "! session" in said
-    assert "there is no screen" in said
-    for text in ("processor", "precisions", "fast x2", "engine: openvino, the best that runs here"):
-        assert text in said
-
-
-def test_every_backend_is_named_with_what_speaks_for_or_against_it(no_screen: None) -> None:
-    report = doctor.collect()
-    for (name, table), role in zip(doctor.TABLES, report.roles, strict=True):
-        passed_over = dict(role.choice.passed_over)
-        assert role.choice.role == name
-        assert {role.choice.chosen, *role.also, *passed_over} - {""} == {backend.name for backend in table}
-        assert all(passed_over.values())
-
-
-def test_a_backend_that_is_installed_and_does_not_load_is_told(no_screen: None) -> None:
-    table = (backends.Backend("gone", "live_sr.no_such_part:Nothing", get="install it"),)
-    assert "! gone cannot be used: No module named" in str(doctor._role("capture", table))
-
-
-def test_a_table_of_which_nothing_runs_here_gives_every_reason(no_screen: None) -> None:
-    table = (
-        backends.Backend("elsewhere", "x:X", systems=("win32" if backends.system() == "linux" else "linux",)),
-        backends.Backend("missing", "x:X", needs=("no_such_module",), get="pip install it"),
+def test_without_a_screen_it_ends_with_0_and_prints_no_traceback() -> None:
+    environment = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    done = subprocess.run(
+        [sys.executable, "-m", "live_sr.cli", "doctor"],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    said = str(doctor._role("capture", table)).splitlines()
-    assert said[0] == "capture: none, nothing that runs here"
-    assert said[1].startswith("  not elsewhere: it is for ")
-    assert said[2] == "  not missing: no_such_module is not installed (pip install it)"
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "no screen: DISPLAY is not set" in done.stdout
 
 
-def test_as_json_it_is_one_object_with_the_same_findings(no_screen: None, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("role", TABLES)
+@pytest.mark.usefixtures("headless")
+def test_every_back_end_is_named_with_what_can_be_said_of_it(role: str) -> None:
+    report = doctor.collect(None)
+    told = findings(report, role)
+    for backend in TABLES[role]:
+        assert told[backend.name].says.startswith(("usable", "not usable: ", "here, but not usable now: "))
+        obstacle = backend.obstacle()
+        assert obstacle in told[backend.name].says
+        assert told[backend.name].good or not told[backend.name].says.startswith("usable")
+
+
+@pytest.mark.parametrize("role", TABLES)
+@pytest.mark.usefixtures("headless")
+def test_the_choice_it_prints_is_the_one_the_program_makes(role: str) -> None:
+    report = doctor.collect(None)
+    _, choice = backends.choose(role, TABLES[role])
+    indented = [f"  {line}" for line in str(choice).splitlines()]
+    assert "\n".join(indented) in doctor.text(report)
+
+
+def test_json_holds_the_same_as_the_text(headless: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.main(as_json=True, config=None) == 0
-    data = json.loads(capsys.readouterr().out)
-    assert data["schema"] == 1
-    assert {"session", "processor", "settings"} <= {finding["name"] for finding in data["findings"]}
-    assert [role["choice"]["role"] for role in data["roles"]] == ["capture", "engine", "desktop", "hotkeys"]
+    parsed = json.loads(capsys.readouterr().out)
+    assert doctor.main(as_json=False, config=None) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert parsed["schema"] == 1
+    assert {"capture", "engine", "desktop", "hotkeys", "models", "settings"} <= {s["title"] for s in parsed["sections"]}
+    for section in parsed["sections"]:
+        for finding in section["findings"]:
+            assert f"{finding['name']} {' '.join(finding['says'].split())}" in told
+        if section["choice"]:
+            assert section["choice"]["chosen"] in told
 
 
 @pytest.mark.parametrize(
-    ("display", "wayland", "ok", "words"),
+    ("text", "words"),
     [
-        (":0", "", True, "X11"),
-        (":0", "wayland-0", True, "native Wayland games do not"),
-        ("", "wayland-0", False, "this is Wayland without X"),
-        ("", "", False, "there is no screen"),
+        ('[model]\nname = "fast"\nscael = 2\n', 'Did you mean "scale"'),
+        ("[model\n", "is not valid TOML"),
+        ("[hud]\nseconds = 0.1\n[capture]\nbackend = 5\n", "capture.backend"),
     ],
 )
-def test_the_session_is_told_with_what_works_in_it(
-    display: str, wayland: str, ok: bool, words: str, monkeypatch: pytest.MonkeyPatch
+def test_wrong_settings_are_a_line_and_the_rest_is_told_all_the_same(
+    text: str, words: str, headless: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("DISPLAY", display)
-    monkeypatch.setenv("WAYLAND_DISPLAY", wayland)
-    found = doctor._probed("session", doctor._session)
-    assert found.ok is ok
-    assert words in found.text
-
-
-def test_a_screen_that_does_not_answer_is_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DISPLAY", ":9898")
-    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    report = doctor.collect()
-    assert 'X server answers at ":9898"' in told(report, "monitors").text
-    assert not told(report, "windows").ok
-    assert told(report, "windows").remedy
-
-
-def test_on_a_real_screen_it_names_the_monitor_and_who_draws(screen: Screen) -> None:
-    report = doctor.collect()
-    assert "1280x720" in told(report, "monitors").text
-    assert told(report, "windows").text.startswith("Qt opens; ")
-    assert told(report, "HUD").text == "can be read"
-
-
-def test_every_mistake_in_the_settings_is_told(no_screen: None, tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    path.write_text("[model]\nscale = 5\n[hud]\nlevle = 'off'\n")
-    found = told(doctor.collect(path), "settings")
-    assert not found.ok
-    assert "model.scale" in found.text
-    assert "hud.levle" in found.text
-
-
-def test_a_folder_for_compiled_networks_that_cannot_be_written_is_told(no_screen: None, tmp_path: Path) -> None:
-    (tmp_path / "a_file").touch()
-    path = tmp_path / "config.toml"
-    for folder, ok in ((tmp_path / "new" / "engines", True), (tmp_path / "a_file" / "engines", False)):
-        path.write_text(f"[engine]\ncache = '{folder}'\n")
-        assert told(doctor.collect(path), "compiled").ok is ok
-
-
-def test_a_probe_that_breaks_is_one_line_among_the_others() -> None:
-    def broken() -> str:
-        raise PermissionError(13, "Permission denied")
-
-    found = doctor._probed("adapters", broken)
-    assert (found.ok, found.text) == (
-        False,
-        "could not be found out: PermissionError: [Errno 13] Permission denied",
-    )
-
-
-def test_it_asks_nothing_of_qt_where_there_is_no_screen(no_screen: None) -> None:
-    code = "import sys; from live_sr import doctor; doctor.collect(); print('PyQt6' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
-
-
-@pytest.mark.parametrize(
-    ("text", "name", "features"),
-    [
-        (
-            "processor\t: 0\nmodel name\t: Some CPU\nflags\t\t: fpu avx2 fma avx512f avx512_bf16\n\nprocessor\t: 1\n",
-            "Some CPU",
-            ["AVX2", "FMA", "AVX-512", "AVX-512 BF16"],
-        ),
-        ("processor\t: 0\nFeatures\t: fp asimd asimdhp bf16 i8mm\n", None, ["NEON", "FP16", "BF16", "INT8 matrices"]),
-        ("", None, []),
-    ],
-)
-def test_a_processor_is_known_by_what_linux_tells_of_it(
-    text: str, name: str | None, features: list[str], tmp_path: Path
-) -> None:
-    path = tmp_path / "cpuinfo"
     path.write_text(text)
-    assert hardware.processor_features(path) == features
-    assert hardware.processor_name(path) == name if name else hardware.processor_name(path)
+    assert doctor.main(as_json=False, config=path) == 0
+    told = capsys.readouterr().out
+    assert words in told
+    assert "the defaults" in told
+    assert "engine: openvino" in told
 
 
-def test_a_system_that_tells_nothing_of_its_processor_is_no_failure(tmp_path: Path) -> None:
-    assert hardware.processor_features(tmp_path / "nothing") == []
-    assert hardware.processor_name(tmp_path / "nothing")
+@pytest.mark.parametrize(
+    ("settings", "section", "name", "words"),
+    [
+        ('[model]\nname = "fasst"\n', "models", "used", 'Did you mean "fast"'),
+        ('[model]\nname = "fast"\nscale = 3\n', "models", "in use", "scale 3 of 2"),
+        ('[engine]\nbackend = "tensorrt"\n', "engine", "tensorrt", "not part of this version"),
+    ],
+)
+@pytest.mark.usefixtures("headless")
+def test_settings_that_will_not_work_here_are_told_before_they_are_used(
+    settings: str, section: str, name: str, words: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(settings)
+    finding = findings(doctor.collect(path), section)[name]
+    assert words in finding.says + finding.remedy
+    assert not finding.good
 
 
-def test_adapters_are_found_by_their_kernel_drivers(tmp_path: Path) -> None:
-    driver = tmp_path / "drivers" / "amdgpu"
-    driver.mkdir(parents=True)
-    for card, vendor, model, driven in (("card0", "0x1002", "0x73df", True), ("card1", "0x10de", "0x2684", False)):
-        device = tmp_path / "drm" / card / "device"
-        device.mkdir(parents=True)
-        (device / "vendor").write_text(vendor + "\n")
-        (device / "device").write_text(model + "\n")
-        if driven:
-            (device / "driver").symlink_to(driver)
-    (tmp_path / "drm" / "card0-HDMI-A-1").mkdir()
-    assert hardware.linux_adapters(tmp_path / "drm") == ["AMD 0x73df (amdgpu)", "NVIDIA 0x2684 (no driver)"]
-    assert hardware.linux_adapters(tmp_path / "nothing") == []
+def test_a_cache_folder_that_cannot_be_made_is_told(headless: None, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    path = tmp_path / "config.toml"
+    for folder, good in (("new/engines", True), ("file/engines", False)):
+        path.write_text(f"[engine]\ncache = '{tmp_path / folder}'\n")
+        assert findings(doctor.collect(path), "settings")["cache"].good is good
+
+
+@pytest.mark.usefixtures("headless")
+def test_the_shipped_models_are_listed_with_their_scores() -> None:
+    told = findings(doctor.collect(None), "models")
+    assert "scale 2" in told["fast x2"].says
+    assert "parameters" in told["fast x2"].says
+    assert "PSNR-Y openarena" in told["fast x2"].says
+
+
+@pytest.mark.usefixtures("headless")
+def test_it_says_which_precision_auto_becomes() -> None:
+    told = findings(doctor.collect(None), "engine")["precision"].says
+    assert 'precision = "auto" becomes' in told
+    assert told.split()[-1] in ("bf16", "fp32")
+
+
+def test_a_missing_library_is_told_with_how_to_get_it(headless: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = Backend("pynput", "no.such:Thing", needs=("no_such_module",), get="pip install --no-deps pynput")
+    monkeypatch.setattr(backends, "HOTKEYS", (absent,))
+    report = doctor.collect(None)
+    told = findings(report, "hotkeys")
+    assert "no_such_module is not installed" in told["pynput"].says
+    assert told["pynput"].remedy == "pip install --no-deps pynput"
+    assert "evdev" in told["note"].says
+    assert "hotkeys: none, nothing that runs here" in doctor.text(report)
+
+
+def test_a_library_that_does_not_load_is_told_with_the_loader_s_words(
+    headless: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = Backend("broken", "live_sr.no_such_leaf:Thing")
+    monkeypatch.setattr(backends, "CAPTURE", (broken,))
+    told = findings(doctor.collect(None), "capture")["broken"]
+    assert not told.good
+    assert "no_such_leaf" in told.says
+
+
+@pytest.mark.parametrize(
+    "failure", [MissingPart("Qt is not here", "get it"), OSError(2, "no such thing"), ImportError("no"), RuntimeError()]
+)
+def test_a_look_that_fails_is_a_line_and_takes_nothing_else_with_it(failure: Exception) -> None:
+    def look() -> list[Finding]:
+        raise failure
+
+    (found,) = doctor.probed("thing", look)
+    assert found.name == "thing"
+    assert not found.good
+    assert found.says
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"WAYLAND_DISPLAY": "wayland-0"}, "Wayland without X: only games that run on X11 or XWayland"),
+        ({"WAYLAND_DISPLAY": "wayland-0", "DISPLAY": ":987"}, "Wayland with XWayland: only games"),
+        ({"DISPLAY": ":987"}, 'no X server answers at ":987"'),
+    ],
+)
+def test_every_kind_of_session_has_its_sentence(
+    environment: dict[str, str], words: str, headless: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert words in doctor.text(doctor.collect(None))
+
+
+def test_with_a_screen_its_monitor_and_what_serves_it_are_told(
+    screen: Screen, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["doctor"]) == 0
+    told = capsys.readouterr().out
+    assert str(screen.size) in told
+    assert "capture: x11" in told
+    report = doctor.collect(None)
+    assert findings(report, "capture")["x11"].says == "usable"
+    assert findings(report, "desktop")["x11"].says == "usable"

@@ -112,11 +112,22 @@ def charbonnier(a: Tensor, b: Tensor, epsilon: float) -> Tensor:
     return torch.sqrt((a - b) ** 2 + epsilon**2).mean()
 
 
-def loss_of(guess: Tensor, target: Tensor, epsilon: float) -> Tensor:
+def charbonnier_loss(guess: Tensor, target: Tensor, epsilon: float) -> Tensor:
     """Charbonnier on RGB and once more on its luma, which is what eyes and PSNR-Y are keenest on; (N, 3, H, W)."""
     weights = guess.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     lumas = ((side * weights).sum(1) for side in (guess, target))
     return charbonnier(guess, target, epsilon) + charbonnier(*lumas, epsilon)
+
+
+def psnr_loss(guess: Tensor, target: Tensor) -> Tensor:
+    """What PSNR measures, negated: decibels of the squared error of each patch, on RGB and on luma, as a mean.
+
+    A logarithm for each patch gives a dark, easy one as much weight as a bright, hard one, as a mean of PSNRs does.
+    """
+    weights = guess.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    error = guess - target
+    squares = ((error**2).mean((1, 2, 3)), ((error * weights).sum(1) ** 2).mean((1, 2)))
+    return sum((torch.log10(s + 1e-6).mean() for s in squares), torch.zeros(()))
 
 
 def deepened(state: dict[str, Tensor], depth: int) -> dict[str, Tensor]:
@@ -205,6 +216,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=6e-4, help="peak learning rate")
     parser.add_argument("--average", type=float, default=0.999, help="decay of the moving average of the weights")
     parser.add_argument("--epsilon", type=float, default=1e-3, help="of the Charbonnier loss, in units of full scale")
+    parser.add_argument("--psnr", action="store_true", help="the PSNR itself as loss, to finish with")
     parser.add_argument("--from", dest="start", type=Path, help="weights to begin with; may be of a shallower network")
     parser.add_argument("--every", type=int, default=2000, help="steps between checkpoints")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -255,7 +267,7 @@ def main() -> None:
         small, large = (side.to(args.device, memory_format=torch.channels_last) for side in next(batches))
         with torch.autocast(args.device, torch.bfloat16, enabled=args.bf16):
             guess = net(small)
-        loss = loss_of(guess.float(), large, args.epsilon)
+        loss = psnr_loss(guess.float(), large) if args.psnr else charbonnier_loss(guess.float(), large, args.epsilon)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 0.5)

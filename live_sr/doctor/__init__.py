@@ -5,31 +5,20 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
-import platform
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 
 from live_sr import __version__, assembly, backends, config
 from live_sr.backends import Backend, Choice
 from live_sr.config import Config
-from live_sr.errors import LiveSRError, MissingPart, reason
+from live_sr.doctor import machine
+from live_sr.doctor.finding import Finding, probed
+from live_sr.errors import LiveSRError, MissingPart
 from live_sr.models import zoo
 from live_sr.models.card import ModelCard
-
-ASK_S = 2.0  # how long another program may take to answer
-
-PACKAGES = ("numpy", "openvino", "opencv-python-headless", "opencv-python", "av", "mss", "PyQt6", "pynput", "torch")
-
-FEATURES = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16")
-
-VENDORS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel", "0x1af4": "virtio", "0x15ad": "VMware"}  # of PCI
-
-FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts")
 
 ON_WAYLAND = "only games that run on X11 or XWayland can be seen, native Wayland ones cannot"
 
@@ -50,16 +39,6 @@ TRAP = (
     "plain `pip install pynput` asks for evdev, which needs a compiler and kernel headers; the hotkeys on X11 do not: "
     "pip install --no-deps pynput && pip install python-xlib six"
 )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A thing and what is known of it; when it is not `good`, `remedy` says what can be done, if anything can."""
-
-    name: str
-    says: str
-    good: bool = True
-    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -100,44 +79,38 @@ def collect(path: Path | None) -> Report:
     return Report(
         __version__,
         (
-            Section("machine", (*_probed("processor", _machine), *_probed("packages", _packages))),
-            Section("graphics", (*_probed("adapters", _adapters), *_probed("nvidia-smi", _nvidia))),
-            Section("screen", (*screen, *_probed("Qt", _qt), *_probed("fonts", _fonts))),
+            Section("machine", _all(system=machine.system, processor=machine.processor)),
+            Section("Python", _all(python=machine.python, packages=machine.packages)),
+            Section("graphics", _all(adapters=machine.adapters)),
+            Section("screen", (*screen, *_all(qt=_qt, fonts=machine.fonts))),
             capture if backends.system() != "win32" else _with(capture, Finding("note", ON_WINDOWS)),
-            _with(engines, *_probed("precision", lambda: _precision(engines, options))),
+            _with(engines, *_all(precision=lambda: _precision(engines, options))),
             desktop,
             _with(hotkeys, *_hotkey_trap(hotkeys)),
-            Section("models", (*_probed("models", _models), *_probed("in use", lambda: _model(settings)))),
-            Section("settings", (told, *_probed("cache", lambda: _cache(Path(settings.engine.cache))))),
+            Section("models", _all(models=_models, used=lambda: _model(settings))),
+            Section("settings", (told, *_all(cache=lambda: _cache(options.cache or backends.cache_folder())))),
         ),
     )
 
 
 def text(report: Report) -> str:
-    """The report for people; a line with "!" has something amiss, which may well not matter."""
+    """The report for people. Before a line, "!": something can be done about it; "-": it is not to be had here."""
     lines = [f"live-sr {report.version}"]
     for section in report.sections:
         lines += ["", section.title]
         lines += [f"  {line}" for line in str(section.choice or "").splitlines()]
         for finding in section.findings:
             first, *rest = finding.says.splitlines() or [""]
-            lines.append(f"  {' ' if finding.good else '!'} {finding.name:<15} {first}")
+            mark = " " if finding.good else "!" if finding.remedy else "-"
+            lines.append(f"  {mark} {finding.name:<15} {first}")
             lines += [f"{'':20}{line.strip()}" for line in rest]
             if finding.remedy and finding.remedy not in finding.says:
                 lines.append(f"{'':20}-> {finding.remedy}")
     return "\n".join(lines)
 
 
-def _probed(name: str, probe: Callable[[], Sequence[Finding]]) -> Sequence[Finding]:
-    """What a probe finds, or that it failed and why: one that fails takes nothing else with it."""
-    try:
-        return probe()
-    except LiveSRError as error:
-        return [Finding(name, error.message, False, error.remedy)]
-    except subprocess.TimeoutExpired:
-        return [Finding(name, f"no answer within {ASK_S:.0f} s", False)]
-    except (OSError, ImportError, subprocess.SubprocessError, RuntimeError) as error:  # the last is OpenVINO's own
-        return [Finding(name, f"could not be found out: {reason(error)}", False)]
+def _all(**probes: Callable[[], Sequence[Finding]]) -> tuple[Finding, ...]:
+    return tuple(finding for name, probe in probes.items() for finding in probed(name, probe))
 
 
 def _with(section: Section, *more: Finding) -> Section:
@@ -157,84 +130,15 @@ def _role(role: str, table: tuple[Backend, ...], wanted: str = "auto", blocked: 
 def _row(backend: Backend, blocked: Finding | None) -> Finding:
     obstacle = backend.obstacle()
     if obstacle:
-        return Finding(backend.name, f"not usable: {obstacle}", False, backend.get)
+        remedy = backend.get if backends.system() in backend.systems else ""
+        return Finding(backend.name, f"not usable: {obstacle}", False, remedy)
     try:
         backend.load()
     except MissingPart as error:
         return Finding(backend.name, f"not usable: {error.message}", False, error.remedy)
     if blocked:
-        return Finding(backend.name, f"installed, not usable now: {blocked.says}", False, blocked.remedy)
+        return Finding(backend.name, f"here, but not usable now: {blocked.says}", False)
     return Finding(backend.name, "usable")
-
-
-def _machine() -> list[Finding]:
-    if backends.system() == "linux":
-        system = platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
-    else:
-        system = f"{platform.system()} {platform.version()}"
-    return [
-        Finding("system", f"{system}, {platform.release()}, {platform.machine()}"),
-        Finding("Python", f"{platform.python_version()} ({platform.python_implementation()})"),
-        *_processor(),
-    ]
-
-
-def _processor() -> list[Finding]:
-    cores = f"{os.cpu_count()} logical cores"
-    if backends.system() != "linux":
-        where = "not read on this system; OpenVINO finds out by itself"
-        return [Finding("processor", f"{platform.processor()}, {cores}"), Finding("features", where)]
-    pairs = (line.partition(":") for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines())
-    known = {key.strip(): value.strip() for key, _, value in pairs}
-    flags = set(known.get("flags", known.get("Features", "")).split())
-    has = " ".join(f for f in FEATURES if f in flags) or "none of these"
-    lacks = " ".join(f for f in FEATURES if f not in flags) or "nothing"
-    return [
-        Finding("processor", f"{known.get('model name', platform.machine())}, {cores}"),
-        Finding("features", f"{has}; missing: {lacks}"),
-    ]
-
-
-def _packages() -> list[Finding]:
-    return [Finding("packages", ", ".join(_versions()))]
-
-
-def _versions() -> Iterator[str]:
-    for name in PACKAGES:
-        try:
-            yield f"{name} {importlib.metadata.version(name)}"
-        except importlib.metadata.PackageNotFoundError:
-            continue
-
-
-def _adapters() -> list[Finding]:
-    if backends.system() != "linux":
-        return [Finding("adapters", "not read on this system, but NVIDIA's by nvidia-smi")]
-    found = []
-    for card in sorted(Path("/sys/class/drm").glob("card[0-9]*")):
-        device = card / "device"
-        if "-" in card.name or not (device / "vendor").is_file():  # an output of a card, or a card without PCI ids
-            continue
-        vendor, model = ((device / name).read_text().strip() for name in ("vendor", "device"))
-        driver = (device / "driver").resolve().name if (device / "driver").exists() else "none"
-        found.append(Finding(card.name, f"{VENDORS.get(vendor, 'vendor')} {vendor}:{model}, driver {driver}"))
-    return found or [Finding("adapters", "none in /sys/class/drm")]
-
-
-def _nvidia() -> list[Finding]:
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return [
-            Finding("NVIDIA", "no nvidia-smi, so no driver of NVIDIA's", True, "with such a GPU: install its driver")
-        ]
-    answer = _asked(program, "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader")
-    return [Finding("NVIDIA", line.strip()) for line in answer.splitlines()] or [Finding("NVIDIA", "no GPU")]
-
-
-def _asked(*command: str) -> str:
-    """What a program prints. Raises OSError or SubprocessError."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=ASK_S, check=True, stdin=subprocess.DEVNULL)
-    return done.stdout
 
 
 def _screen() -> Sequence[Finding]:
@@ -243,7 +147,7 @@ def _screen() -> Sequence[Finding]:
     seen = session not in ("none", "wayland")
     remedy = "" if seen else "run it in a desktop session with X11 or XWayland; `live-sr demo` and `bench` need none"
     says = SESSIONS[session] + (f", DISPLAY={os.environ['DISPLAY']}" if session == "x11" else "")
-    return [Finding("session", says, seen, remedy), *(_probed("monitors", _monitors) if seen else ())]
+    return [Finding("session", says, seen, remedy), *(probed("monitors", _monitors) if seen else ())]
 
 
 def _monitors() -> list[Finding]:
@@ -254,22 +158,7 @@ def _monitors() -> list[Finding]:
 
 def _qt() -> list[Finding]:
     assembly.check_qt()
-    return [Finding("Qt", f"can open windows (PyQt6 {importlib.metadata.version('PyQt6')})")]
-
-
-def _fonts() -> list[Finding]:
-    if backends.system() == "win32":
-        return [Finding("fonts", "the system's")]
-    program = shutil.which("fc-list")
-    if program:
-        number, where = len(_asked(program, ":", "family").splitlines()), "listed by fc-list"
-    else:
-        folders = [Path(folder).expanduser() for folder in FONT_FOLDERS]
-        files = (file for folder in folders for file in folder.rglob("*.[to]tf"))
-        number, where = len(list(islice(files, 100))), "found in the usual folders"
-    if number:
-        return [Finding("fonts", f"{number} {where}")]
-    return [Finding("fonts", "none: the HUD would be blank", False, "apt install fonts-dejavu-core, or any other font")]
+    return [Finding("Qt", f"its libraries are here (PyQt6 {importlib.metadata.version('PyQt6')})")]
 
 
 def _precision(engines: Section, options: assembly.EngineOptions) -> list[Finding]:
@@ -292,18 +181,18 @@ def _hotkey_trap(hotkeys: Section) -> list[Finding]:
 
 
 def _models() -> list[Finding]:
-    found = [f for card in zoo.cards() for f in _probed(card.label, lambda card=card: [_card(card)])]  # type: ignore[misc]
+    found = [f for card in zoo.cards() for f in probed(card.label, partial(_card, card))]
     return found or [Finding("models", "none: only the filters can be used", False, "install live-sr again")]
 
 
-def _card(card: ModelCard) -> Finding:
+def _card(card: ModelCard) -> list[Finding]:
     zoo.verify(card)
     size = f"{card.parameters} parameters" if card.parameters else "without a count of its parameters"
     scores = [
         f"PSNR-Y {game}: {s.model:.2f} dB (bicubic {s.bicubic:.2f}, Lanczos {s.lanczos:.2f})"
         for game, s in card.psnr_y.items()
     ]
-    return Finding(card.label, "\n".join([f"scale {card.scale}, {size}, {card.architecture}".rstrip(", "), *scores]))
+    return [Finding(card.label, "\n".join([f"scale {card.scale}, {size}, {card.architecture}".rstrip(", "), *scores]))]
 
 
 def _model(settings: Config) -> list[Finding]:
