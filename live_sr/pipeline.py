@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from live_sr.contracts import Display, Engine, FrameSource
-from live_sr.errors import SourceClosed, reason
+from live_sr.errors import MissingPart, SourceClosed, UsageError, reason
 from live_sr.frame import Frame, Pixels, Stamps
 from live_sr.latency import Latency
 from live_sr.mailbox import Closed, Mailbox
@@ -99,6 +99,7 @@ class Pipeline:
         self._snapshot: Callable[[Pixels, Pixels], None] | None = None
         # the source thread's:
         self._losses = 0  # in a row, without a frame between them
+        self._delivered = False  # there has been a frame
         # the upscale thread's, read by others after it ended:
         self._cause: BaseException | None = None
         self._threads = [
@@ -172,7 +173,7 @@ class Pipeline:
                 finally:
                     source.close()
             except Exception as error:
-                if not self._reopen or (isinstance(error, SourceClosed) and not self._patient):
+                if not self._mendable(error):
                     raise
                 self._events.source(SourceState.LOST, reason(error))
                 self._retry.clear()
@@ -180,6 +181,14 @@ class Pipeline:
                     self._losses = 0
                 else:
                     self._losses += 1
+
+    def _mendable(self, error: Exception) -> bool:
+        """Whether another try may help: not for a closed window, nor for what could never be opened."""
+        if isinstance(error, SourceClosed):
+            return self._reopen and self._patient
+        if isinstance(error, UsageError | MissingPart):
+            return self._reopen and self._delivered
+        return self._reopen
 
     def _pump(self, source: FrameSource) -> None:
         """Distinct frames from an open source into the mailbox, until the stop."""
@@ -195,7 +204,7 @@ class Pipeline:
             if frame is None:
                 continue
             if number == 0:
-                self._losses = 0
+                self._losses, self._delivered = 0, True
                 self._events.source(SourceState.RUNNING, "")
             if repeats.seen(frame.pixels):
                 self._latency.duplicate()

@@ -9,7 +9,7 @@ import pytest
 from fakes import FakeDisplay, FakeEngine, FakeSource, Step
 
 from live_sr.contracts import FrameSource
-from live_sr.errors import EngineError, SourceClosed, SourceLost
+from live_sr.errors import EngineError, SourceClosed, SourceLost, UsageError
 from live_sr.frame import Pixels, Size
 from live_sr.latency import Latency
 from live_sr.pipeline import Events, Pipeline, SourceState
@@ -110,6 +110,13 @@ def test_an_engine_that_raises_ends_the_run_with_its_error(rig: Callable[..., Ri
     r.engine.error = EngineError("it broke", "none")
     assert r.ended.wait(10)
     with pytest.raises(EngineError, match="it broke"):
+        r.pipeline.wait(10)
+
+
+def test_a_source_that_can_never_be_opened_ends_the_run(rig: Callable[..., Rig]) -> None:
+    r = rig([UsageError("the region is not on the screen", "move it")], [1])
+    assert r.ended.wait(10)
+    with pytest.raises(UsageError, match="not on the screen"):
         r.pipeline.wait(10)
 
 
