@@ -2,6 +2,8 @@
 
 import gc
 import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -321,3 +323,13 @@ def test_200_engines_of_200_sizes_leave_no_memory_behind(cards: dict[str, ModelC
     run(sizes[20:])
     assert process.memory_info().rss - before < 20 * 2**20
     assert process.num_threads() <= threads
+
+
+def test_nothing_is_left_in_the_home_of_the_player_for_statistics(tmp_path: Path) -> None:
+    """OpenVINO's Python package would leave an identifier there, and send."""
+    code = "import live_sr.engine.openvino, sys; print(sys.modules['openvino_telemetry'])"
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment.pop("CI", None)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "None"
+    assert list(tmp_path.iterdir()) == []
