@@ -2,9 +2,10 @@
 
 import pytest
 
-from live_sr.app.controls import Selection
+from live_sr.app.controls import next_scale, other_model
 from live_sr.app.follow import Placement, monitor_of, placement
 from live_sr.contracts import Monitor, WindowState
+from live_sr.engine.relay import Wish
 from live_sr.frame import Rect, Size
 
 LEFT = Monitor("left", Rect(-1920, 0, 1920, 1080))
@@ -55,21 +56,21 @@ MODELS = list(SCALES)
 @pytest.mark.parametrize(
     ("now", "step", "then"),
     [
-        (Selection("fast", 2), 1, Selection("tall", 4)),  # has no ×2: the nearest it has
-        (Selection("tall", 4), -1, Selection("fast", 4)),
-        (Selection("fast", 2), -1, Selection("bicubic", 2)),  # round the end
-        (Selection("bicubic", 3), 1, Selection("fast", 2)),
-        (Selection("fast", None), 1, Selection("tall", None)),
-        (Selection("my.onnx", 2), 1, Selection("fast", 2)),  # not in the cycle: starts it
+        (Wish("fast", 2), 1, Wish("tall", 4)),  # has no ×2: the nearest it has
+        (Wish("tall", 4), -1, Wish("fast", 4)),
+        (Wish("fast", 2), -1, Wish("bicubic", 2)),  # round the end
+        (Wish("bicubic", 3), 1, Wish("fast", 2)),
+        (Wish("fast", None), 1, Wish("tall", None)),
+        (Wish("my.onnx", 2), 1, Wish("fast", 2)),  # not in the cycle: starts it
     ],
 )
-def test_the_model_key_goes_round_the_models(now: Selection, step: int, then: Selection) -> None:
-    assert now.other_model(MODELS, step, SCALES.__getitem__) == then
+def test_the_model_key_goes_round_the_models(now: Wish, step: int, then: Wish) -> None:
+    assert other_model(now, MODELS, step, SCALES.__getitem__) == then
 
 
 def test_the_scale_key_goes_through_the_scales_and_fit() -> None:
-    selection, seen = Selection("fast", 2), []
+    wish, seen = Wish("fast", 2), []
     for _ in range(4):
-        selection = selection.next_scale(SCALES["fast"])
-        seen.append(selection.scale)
+        wish = next_scale(wish, SCALES["fast"])
+        seen.append(wish.scale)
     assert seen == [4, None, 2, 4]

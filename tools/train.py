@@ -17,6 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
@@ -240,8 +241,11 @@ def main() -> None:
     games = [[p for folder in game.split(",") for p in read_pairs(Path(folder), args.scale)] for game in args.pairs]
     training, held = zip(*(split(pairs) for pairs in games), strict=True)
     net = CellNet(args.scale, args.features, args.depth).to(args.device, memory_format=torch.channels_last)
+    steps_before = 0
     if args.start:
         net.load_state_dict(deepened(load_file(args.start), args.depth))
+        with safe_open(args.start, "pt") as file:
+            steps_before = int(file.metadata().get("step", 0))
     average = torch.optim.swa_utils.AveragedModel(
         net, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(args.average)
     )
@@ -276,7 +280,9 @@ def main() -> None:
         if (step + 1) % args.every == 0 or step + 1 == args.steps:
             score = validate(average.module, list(held), args.device)
             bar.set_postfix(loss=f"{loss.item():.4f}", psnr_y=f"{score:.2f}")
-            save_weights(args.out / "weights.safetensors", average.module, about | {"step": str(step + 1)})
+            save_weights(
+                args.out / "weights.safetensors", average.module, about | {"step": str(steps_before + step + 1)}
+            )
             save(
                 checkpoint,
                 {

@@ -1,1 +1,1 @@
-"""The desktop app: what to look at (run), the parts wired (session), the keys (controls), where the overlay goes."""
+"""The desktop app: what to look at (run), the parts wired (session), the keys (controls), the place (follow)."""

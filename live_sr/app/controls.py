@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -18,32 +18,22 @@ from live_sr.overlay.hud import Hud
 from live_sr.pictures import write_png
 from live_sr.pipeline import Pipeline
 
-Scale = int | None
-"""None: the smallest scale that fills the screen ("fit")."""
+
+def other_model(now: Wish, models: Sequence[str], step: int, scales: Callable[[str], tuple[int, ...]]) -> Wish:
+    """The model `step` places on; a scale that it does not have becomes the nearest one it has."""
+    at = models.index(now.model) if now.model in models else -1 if step > 0 else 0
+    model = models[(at + step) % len(models)]
+    if now.scale is None:
+        return Wish(model, None)
+    wanted = now.scale
+    return Wish(model, min(scales(model), key=lambda s: (abs(s - wanted), s)))
 
 
-@dataclass(frozen=True)
-class Selection:
-    model: str
-    scale: Scale
-
-    def __str__(self) -> str:
-        return f"{self.model} {'fit' if self.scale is None else f'×{self.scale}'}"
-
-    def other_model(self, models: Sequence[str], step: int, scales: Callable[[str], tuple[int, ...]]) -> Selection:
-        """The model `step` places on; a scale that it does not have becomes the nearest one it has."""
-        at = models.index(self.model) if self.model in models else -1 if step > 0 else 0
-        model = models[(at + step) % len(models)]
-        if self.scale is None:
-            return Selection(model, None)
-        wanted = self.scale
-        return Selection(model, min(scales(model), key=lambda s: (abs(s - wanted), s)))
-
-    def next_scale(self, scales: tuple[int, ...]) -> Selection:
-        """The scales the model has in rising order, then "fit", then from the start."""
-        cycle: list[Scale] = [*scales, None]
-        at = cycle.index(self.scale) if self.scale in cycle else -1
-        return replace(self, scale=cycle[(at + 1) % len(cycle)])
+def next_scale(now: Wish, scales: tuple[int, ...]) -> Wish:
+    """The scales the model has in rising order, then "fit", then from the start."""
+    cycle: list[int | None] = [*scales, None]
+    at = cycle.index(now.scale) if now.scale in cycle else -1
+    return replace(now, scale=cycle[(at + 1) % len(cycle)])
 
 
 class Controls:
@@ -51,7 +41,7 @@ class Controls:
 
     def __init__(
         self,
-        selection: Selection,
+        wish: Wish,
         relay: Relay,
         compare: Compare,
         hud: Hud,
@@ -61,7 +51,7 @@ class Controls:
         quit_: Callable[[], None],
         screenshots: Path,
     ) -> None:
-        self.selection = selection
+        self._wish = wish
         self._relay = relay
         self._compare = compare
         self._hud = hud
@@ -94,17 +84,17 @@ class Controls:
         if action in self._released:
             self._released[action]()
 
-    def _select(self, selection: Selection) -> None:
-        self.selection = selection
-        self._relay.wish(Wish(selection.model, selection.scale))
+    def _select(self, wish: Wish) -> None:
+        self._wish = wish
+        self._relay.wish(wish)
         self._pipeline.redraw()
-        self._tell(str(selection))
+        self._tell(str(wish))
 
     def _other_model(self, step: int) -> None:
-        self._select(self.selection.other_model(assembly.models(), step, assembly.scales))
+        self._select(other_model(self._wish, assembly.models(), step, assembly.scales))
 
     def _next_scale(self) -> None:
-        self._select(self.selection.next_scale(assembly.scales(self.selection.model)))
+        self._select(next_scale(self._wish, assembly.scales(self._wish.model)))
 
     def _next_hud(self) -> None:
         self._hud.next_level()

@@ -125,7 +125,7 @@ def play(
             has_window = subject.window is not None
             capture.settle(looked_at, desktop.monitors(), excluded=excluded, has_window=has_window)
         for note in filter(None, [warning, *capture.warnings]):
-            session.note(note)
+            session.teller.note(note)
 
     return perform(desktop, settings, open_source, follower, settle, wait=wait, log=log, seconds=seconds)
 

@@ -1,4 +1,4 @@
-"""One run of the desktop app: the parts wired, the overlay kept where the game is, the HUD kept up to date."""
+"""One run of the desktop app: the parts wired, and the overlay kept where the game is."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from functools import partial
 from pathlib import Path
 
 from live_sr import assembly
-from live_sr.app.controls import Controls, Selection
+from live_sr.app.controls import Controls
 from live_sr.app.follow import Follower
 from live_sr.app.framelog import FrameLog
+from live_sr.app.telling import Teller
 from live_sr.config import Config
 from live_sr.contracts import Desktop, FrameSource, Hotkeys
 from live_sr.engine.compare import Compare
 from live_sr.engine.fitted import Fitted
 from live_sr.engine.relay import Relay, Wish, Workshop
 from live_sr.errors import SourceClosed
-from live_sr.frame import Rect, Size
+from live_sr.frame import Rect
 from live_sr.latency import Latency
-from live_sr.overlay.hud import Hud, HudState
+from live_sr.overlay.hud import Hud
 from live_sr.overlay.loop import Loop
 from live_sr.overlay.window import QtDisplay, make_window
 from live_sr.pipeline import Events, Pipeline, SourceState
 
 FOLLOW_S = 0.05
 HUD_S = 0.25
-MESSAGE_S = 2.0
 
 
 class Session:
-    """Lives on the GUI thread; `tell` and `note` may be called from any."""
+    """Lives on the GUI thread. `teller` takes notes from anywhere."""
 
     def __init__(
         self,
@@ -47,52 +47,40 @@ class Session:
         self._config = config
         self._follower = follower
         self._patient = patient
+        self._log = log
         self._covering = config.overlay.mode == "cover"
-        self._notes: list[str] = []
-        self._message = ""
-        self._lost = ""  # why there are no frames at present
         self._end = ""
         self._failure: BaseException | None = None
         self._switched_on = True
-        self._visible = False
         self._there = False  # the game can be seen
+        self._visible = False
         self._placed: Rect | None = None
         self._keys: Hotkeys | None = None
+
+        wish = Wish(config.model.name, None if config.model.scale == "fit" else config.model.scale)
+        assembly.check_model(wish.model, wish.scale)  # a wrong one ends the start, not the first frame
         self.latency = Latency()
-        self._log = log
         self._surface, why = make_window(config.overlay.mode)
-        self._notes.append(why)
-        self._hud = Hud(config.hud.level, config.hud.corner)
-        self._surface.set_hud(self._hud)
-        if self._hud.problem:
-            self.note(self._hud.problem)
-        scale = config.model.scale
-        selection = Selection(config.model.name, None if scale == "fit" else scale)
-        assembly.check_model(selection.model, selection.scale)  # a wrong one ends the start, not the first frame
-        self._relay = Relay(self._workshop(), Wish(selection.model, selection.scale))
+        hud = Hud(config.hud.level, config.hud.corner)
+        self.teller = Teller(loop, hud, self._surface, self.latency, config.hud.seconds)
+        self.teller.note(why, aloud=False)
+        self._relay = Relay(self._workshop(), wish)
         self._fitted = Fitted(self._relay, assembly.resizer("auto"))
         self._engine = Compare(self._fitted, assembly.resizer("nearest"))
+        display = QtDisplay(self._surface, self.latency)
         self._pipeline = Pipeline(
-            open_source,
-            self._engine,
-            QtDisplay(self._surface, self.latency),
-            self.latency,
-            events=Events(
-                source=lambda state, reason: loop.post(partial(self._source_changed, state, reason)),
-                ended=lambda cause: loop.post(partial(self._ended, cause)),
-            ),
-            patient=patient,
+            open_source, self._engine, display, self.latency, events=self._events(), patient=patient
         )
         if log is not None:
             log.engine = lambda: self._engine.job
             self.latency.on_shown = log.row
         self.controls = Controls(
-            selection,
+            wish,
             self._relay,
             self._engine,
-            self._hud,
+            hud,
             self._pipeline,
-            tell=self.tell,
+            tell=self.teller.say,
             switch_overlay=self._switch_overlay,
             quit_=partial(self.finish, "the quit key was pressed"),
             screenshots=Path(config.overlay.screenshots),
@@ -106,7 +94,7 @@ class Session:
             self._bind()
             self._tick()
             self._loop.every(FOLLOW_S, self._tick)
-            self._loop.every(HUD_S, self._refresh_hud)
+            self._loop.every(HUD_S, self._refresh)
             self._pipeline.start()
             self._loop.run()
         finally:
@@ -119,32 +107,32 @@ class Session:
         self._end = self._end or why
         self._loop.quit()
 
-    def tell(self, message: str) -> None:
-        """Say something in the HUD for a moment."""
-        self._loop.post(partial(self._say, message))
-
-    def note(self, note: str) -> None:
-        """Say something in the HUD from now on, and on the terminal: a fallback taken, a warning."""
-        self._loop.post(partial(self._write_down, note))
-
     def hide_from_capture(self) -> bool:
         """Whether the system keeps the overlay out of what it captures of the screen."""
         hide = self._config.overlay.hide_from_recorders
         return self._desktop.exclude_from_capture(self._window_id(), hide) and hide
+
+    # Wiring
 
     def _workshop(self) -> Workshop:
         return Workshop(
             plain=partial(assembly.plain_engine, self._config.engine.plain),
             make=partial(assembly.make_engine, options=assembly.engine_options(self._config)),
             scales=assembly.scales,
-            tell=self.note,
+            tell=self.teller.note,
             changed=lambda: self._pipeline.redraw(),
+        )
+
+    def _events(self) -> Events:
+        return Events(
+            source=lambda state, why: self._loop.post(partial(self._source_changed, state, why)),
+            ended=lambda cause: self._loop.post(partial(self._ended, cause)),
         )
 
     def _bind(self) -> None:
         self._keys, problem = assembly.hotkeys()
         if self._keys is None:
-            self.note(problem)
+            self.teller.note(problem)
             return
         wanted = {action: key for action, key in self._config.hotkeys.model_dump().items() if key}
         for problem in self._keys.bind(
@@ -152,7 +140,17 @@ class Session:
             lambda action: self._loop.post(partial(self.controls.press, action)),
             lambda action: self._loop.post(partial(self.controls.release, action)),
         ):
-            self.note(problem)
+            self.teller.note(problem)
+
+    def _close(self) -> None:
+        """In the other order of the start."""
+        if self._keys is not None:
+            self._keys.close()
+        self._pipeline.stop()
+        self._engine.close()
+        self._surface.setVisible(False)
+        if self._log is not None:
+            self._log.close()
 
     # The overlay
 
@@ -194,51 +192,17 @@ class Session:
         self._switched_on = on
         self._tick()
 
-    # The HUD
-
-    def _say(self, message: str) -> None:
-        self._message = message
-        self._refresh_hud()
-        self._loop.after(MESSAGE_S, partial(self._unsay, message))
-
-    def _unsay(self, message: str) -> None:
-        if self._message == message:
-            self._message = ""
-
-    def _write_down(self, note: str) -> None:
-        if note not in self._notes:
-            self._notes.append(note)
-            print(f"live-sr: {note}", flush=True)
-
-    def _refresh_hud(self) -> None:
-        if not self._visible:
-            return
-        job = self._engine.job
-        before, after = self._engine.sizes or (None, None)
-        state = HudState(
-            report=self.latency.report(self._config.hud.seconds),
-            model=job.model,
-            scale=job.scale,
-            engine=job.engine,
-            precision=job.precision,
-            input=before,
-            output=after,
-            source=self._lost,
-            notes=tuple(self._notes),
-            message=self._message,
-        )
-        self._hud.update(state, self._fitted.room or Size(1, 1))
-        self._surface.refresh()
+    def _refresh(self) -> None:
+        if self._visible:
+            self.teller.refresh(self._engine)
 
     # From the pipeline, by way of the loop
 
     def _source_changed(self, state: SourceState, why: str) -> None:
         if state is SourceState.LOST:
-            self._lost = f"reopening: {why}"
-            if self._log is None:
-                self._refresh_hud()
+            self.teller.lost = f"reopening: {why}"
         elif state is SourceState.RUNNING:
-            self._lost = ""
+            self.teller.lost = ""
 
     def _ended(self, cause: BaseException | None) -> None:
         if isinstance(cause, SourceClosed):
@@ -246,13 +210,3 @@ class Session:
         else:
             self._failure = cause
             self.finish("")
-
-    def _close(self) -> None:
-        """In the other order of the start."""
-        if self._keys is not None:
-            self._keys.close()
-        self._pipeline.stop()
-        self._engine.close()
-        self._surface.setVisible(False)
-        if self._log is not None:
-            self._log.close()

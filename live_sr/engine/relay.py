@@ -20,6 +20,9 @@ class Wish:
     model: str
     scale: int | None
 
+    def __str__(self) -> str:
+        return f"{self.model} {'fit' if self.scale is None else f'×{self.scale}'}"
+
     def at(self, size: Size, room: Size | None, scales: tuple[int, ...]) -> int:
         """The scale for frames of `size` shown in `room`, out of those the model has (ascending)."""
         if self.scale is not None:
