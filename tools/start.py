@@ -23,7 +23,7 @@ PYTHON = BIN / ("python.exe" if WINDOWS else "python")
 SYSTEM = [
     "libegl1", "libgl1", "libfontconfig1", "libdbus-1-3", "libglib2.0-0", "libxkbcommon-x11-0", "libxcb-cursor0",
     "libxcb-icccm4", "libxcb-image0", "libxcb-keysyms1", "libxcb-render-util0", "libxcb-shape0", "libxcb-xkb1",
-    "libxcomposite1", "libxdamage1", "libxext6", "fonts-dejavu-core",
+    "fonts-dejavu-core",
 ]
 # fmt: on
 # A screen, a window manager and a game for the tests.
