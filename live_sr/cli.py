@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ LARGEST = 16384  # pixels a side, of what can be benchmarked
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code. Failures that we name are printed as a sentence and a remedy."""
     arguments = _parser().parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # a note is for now, also where the output goes to a file
     try:
         return int(arguments.command(arguments))
     except LiveSRError as error:

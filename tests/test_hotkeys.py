@@ -147,7 +147,7 @@ def xdotool(*words: str) -> None:
     ("bound", "pressed"),
     [
         ("ctrl+alt+m", "ctrl+alt+m"),
-        ("ctrl+alt+left", "ctrl+alt+Left"),
+        ("ctrl+shift+left", "ctrl+shift+Left"),
         ("ctrl+alt+space", "alt+ctrl+space"),
         ("ctrl+shift+1", "ctrl+shift+1"),
         ("shift+tab", "shift+Tab"),
@@ -155,7 +155,7 @@ def xdotool(*words: str) -> None:
         ("ctrl+alt+m", "Control_R+Alt_R+m"),
         ("super+f8", "super+F8"),
         ("ctrl+pause", "ctrl+Pause"),
-        ("alt+print_screen", "alt+Print"),
+        ("super+print_screen", "super+Print"),
         ("page_up", "Prior"),
         ("ctrl+,", "ctrl+comma"),
         ("ctrl+plus", None),
