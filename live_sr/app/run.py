@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from live_sr import assembly, config
+from live_sr import assembly, backends, config
 from live_sr.app.follow import Follower, monitor_of
 from live_sr.app.framelog import FrameLog
 from live_sr.backends import Choice
@@ -58,6 +58,8 @@ def run(request: Request, config_path: Path | None, overrides: Mapping[str, Mapp
     """The exit code; prints how it ended. Raises LiveSRError for what the player must be told."""
     config.load(config_path, (), overrides)  # mistakes first, questions afterwards
     desktop = assembly.desktop()
+    if backends.session() == "xwayland":
+        print("live-sr: on Wayland only games that run on X11 or XWayland can be seen, native Wayland ones cannot")
     try:
         subject = choose(request, desktop)
         names = (subject.window.title, subject.window.process) if subject.window else (subject.title,)
