@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from PyQt6 import sip
 from PyQt6.QtCore import QCoreApplication, QEvent, QRect, QRectF, pyqtSignal
 from PyQt6.QtGui import QOffscreenSurface, QOpenGLContext, QPainter, QResizeEvent, QSurfaceFormat
@@ -15,8 +13,8 @@ from PyQt6.QtOpenGL import (
     QOpenGLWindow,
 )
 
-from live_sr.frame import Frame, Pixels, Size, size_of
-from live_sr.overlay.presenting import TITLE, Mode, Sheet, flags, physical, placed
+from live_sr.frame import Pixels, Size, size_of
+from live_sr.overlay.presenting import TITLE, Feed, Mode, Sheet, Shown, Take, flags, physical, placed
 
 # The OpenGL registry's numbers (gl.xml); PyQt6 has the functions but not the constants.
 RENDERER = 0x1F01
@@ -82,16 +80,17 @@ class GLOverlayWindow(QOpenGLWindow):
             self.setProperty("_q_showWithoutActivating", True)  # what WA_ShowWithoutActivating is to a QWindow
         self.resize(960, 540)
         self.create()  # its number is wanted before it is visible
-        self._take: Callable[[], Frame[Pixels] | None] = lambda: None
-        self._shown: Callable[[Frame[Pixels]], None] = lambda frame: None
+        self._feed = Feed()
         self._hud: Sheet | None = None
         self._presenting = False
-        self._fresh: Frame[Pixels] | None = None  # painted, and not told yet
         self._texture = Texture()
-        self.frames_shown = 0
 
-    def feed(self, take: Callable[[], Frame[Pixels] | None], shown: Callable[[Frame[Pixels]], None]) -> None:
-        self._take, self._shown = take, shown
+    @property
+    def frames_shown(self) -> int:
+        return self._feed.count
+
+    def feed(self, take: Take, shown: Shown) -> None:
+        self._feed.take, self._feed.shown = take, shown
 
     def set_hud(self, hud: Sheet | None) -> None:
         self._hud = hud
@@ -109,16 +108,10 @@ class GLOverlayWindow(QOpenGLWindow):
         # What update() asks for comes with the event loop, on X11 milliseconds later; this is the same event, now.
         QCoreApplication.sendEvent(self, QEvent(QEvent.Type.UpdateRequest))
         self._presenting = False
-        self._tell()
+        self._feed.tell()
 
     def refresh(self) -> None:
         self.update()
-
-    def _tell(self) -> None:
-        frame, self._fresh = self._fresh, None
-        if frame is not None:
-            self.frames_shown += 1
-            self._shown(frame)
 
     # Qt calls these
 
@@ -135,9 +128,8 @@ class GLOverlayWindow(QOpenGLWindow):
         self.doneCurrent()
 
     def paintGL(self) -> None:  # noqa: N802
-        frame = self._take()
+        frame = self._feed.newest()
         if frame is not None:
-            self._fresh = frame
             self._texture.fill(frame.pixels)
         self._texture.draw(self.room())
         if self._hud is not None:
@@ -148,7 +140,7 @@ class GLOverlayWindow(QOpenGLWindow):
             self._hud.paint(painter, self.room())
             painter.end()
         if not self._presenting:
-            self._tell()
+            self._feed.tell()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
         super().resizeEvent(event)

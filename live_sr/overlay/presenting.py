@@ -70,6 +70,34 @@ class Exchange:
             self._wanted = False
 
 
+Take = Callable[[], Frame[Pixels] | None]
+Shown = Callable[[Frame[Pixels]], None]
+
+
+class Feed:
+    """A window's side of the exchange: which frame to paint next, and the news that it was painted."""
+
+    def __init__(self) -> None:
+        self.take: Take = lambda: None
+        self.shown: Shown = lambda frame: None
+        self.count = 0  # different frames painted so far
+        self._painted: Frame[Pixels] | None = None  # and not told yet
+
+    def newest(self) -> Frame[Pixels] | None:
+        """The frame to go over to, if there is a newer one."""
+        frame = self.take()
+        if frame is not None:
+            self._painted = frame
+        return frame
+
+    def tell(self) -> None:
+        """The picture has gone to the compositor."""
+        frame, self._painted = self._painted, None
+        if frame is not None:
+            self.count += 1
+            self.shown(frame)
+
+
 class Sheet(Protocol):
     """Something painted over the picture."""
 
@@ -93,7 +121,7 @@ class Surface(Protocol):
     @property
     def frames_shown(self) -> int: ...
 
-    def feed(self, take: Callable[[], Frame[Pixels] | None], shown: Callable[[Frame[Pixels]], None]) -> None:
+    def feed(self, take: Take, shown: Shown) -> None:
         """`take` gives the frame to paint next, if any; `shown` is told each after it went to the compositor."""
         ...
 

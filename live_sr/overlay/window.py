@@ -14,7 +14,20 @@ from PyQt6.QtWidgets import QWidget
 
 from live_sr.frame import Frame, Pixels, Size, size_of
 from live_sr.latency import Latency
-from live_sr.overlay.presenting import TITLE, Exchange, Mode, Sheet, Surface, bars, flags, physical, placed
+from live_sr.overlay.presenting import (
+    TITLE,
+    Exchange,
+    Feed,
+    Mode,
+    Sheet,
+    Shown,
+    Surface,
+    Take,
+    bars,
+    flags,
+    physical,
+    placed,
+)
 
 SOFTWARE = ("llvmpipe", "softpipe", "swiftshader", "software", "gdi generic", "basic render")
 """Parts of the names under which an OpenGL renderer without a graphics card goes, in lower case."""
@@ -35,17 +48,18 @@ class OverlayWindow(QWidget):
         if mode == "cover":
             self.setAttribute(Qt.WidgetAttribute.WA_ShowWithoutActivating)
         self.resize(960, 540)
-        self._take: Callable[[], Frame[Pixels] | None] = lambda: None
-        self._shown: Callable[[Frame[Pixels]], None] = lambda frame: None
+        self._feed = Feed()
         self._hud: Sheet | None = None
         self._frame: Frame[Pixels] | None = None  # on screen; its pixels are `_picture`'s
         self._picture = QImage()
         self._presenting = False
-        self._fresh: Frame[Pixels] | None = None  # painted, and not told yet
-        self.frames_shown = 0
 
-    def feed(self, take: Callable[[], Frame[Pixels] | None], shown: Callable[[Frame[Pixels]], None]) -> None:
-        self._take, self._shown = take, shown
+    @property
+    def frames_shown(self) -> int:
+        return self._feed.count
+
+    def feed(self, take: Take, shown: Shown) -> None:
+        self._feed.take, self._feed.shown = take, shown
 
     def set_hud(self, hud: Sheet | None) -> None:
         self._hud = hud
@@ -62,22 +76,16 @@ class OverlayWindow(QWidget):
         self._presenting = True
         self.repaint()  # to the X server, or to DWM, before it returns; update() would wait for the event loop
         self._presenting = False
-        self._tell()
+        self._feed.tell()
 
     def refresh(self) -> None:
         self.update()
 
-    def _tell(self) -> None:
-        frame, self._fresh = self._fresh, None
-        if frame is not None:
-            self.frames_shown += 1
-            self._shown(frame)
-
     def _newest(self) -> None:
         """Go over to the newest frame, if there is one: a window that comes back must not flash an old picture."""
-        frame = self._take()
+        frame = self._feed.newest()
         if frame is not None:
-            self._frame = self._fresh = frame
+            self._frame = frame
             height, width, _ = frame.pixels.shape
             # A pointer that may be written through: QImage copies pixels that it was lent for reading only.
             self._picture = QImage(
@@ -102,7 +110,7 @@ class OverlayWindow(QWidget):
             self._hud.paint(painter, room)
         painter.end()
         if not self._presenting:
-            self._tell()
+            self._feed.tell()
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
         self.resized.emit()
