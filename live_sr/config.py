@@ -45,6 +45,7 @@ class EngineChoice(Section):
 
 class Overlay(Section):
     mode: Literal["cover", "beside"] = "cover"
+    present: Literal["auto", "raster", "gl"] = "auto"
     pointer: Literal["view"] = "view"
     hide_from_recorders: bool = True
     screenshots: str = "screenshots"

@@ -60,7 +60,7 @@ class Session:
         wish = Wish(config.model.name, None if config.model.scale == "fit" else config.model.scale)
         assembly.check_model(wish.model, wish.scale)  # a wrong one ends the start, not the first frame
         self.latency = Latency()
-        self._surface, why = make_window(config.overlay.mode)
+        self._surface, why = make_window(config.overlay.mode, config.overlay.present)
         hud = Hud(config.hud.level, config.hud.corner)
         self.teller = Teller(loop, hud, self._surface, self.latency, config.hud.seconds)
         self.teller.note(why, aloud=False)
