@@ -118,6 +118,16 @@ def _region(text: str) -> Rect:
     return Rect(x, y, width, height)
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e6:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a time; give seconds, more than 0')
+    return seconds
+
+
 def _scale(text: str) -> int | str:
     if text == "fit":
         return "fit"
@@ -146,13 +156,13 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--monitor", type=int, metavar="N", help="a whole monitor, counted from 1")
     run.add_argument("--wait", action="store_true", help="wait for the window to appear, and to come back once closed")
     run.add_argument("--log", type=Path, metavar="FILE.csv", help="write one row for each shown frame")
-    run.add_argument("--seconds", type=float, help="end after so many seconds")
+    run.add_argument("--seconds", type=_seconds, help="end after so many seconds")
     run.add_argument("--capture", metavar="NAME", help="x11, dxgi, wgc or mss")
     _picture_flags(run)
     run.set_defaults(command=_run)
 
     demo = commands.add_parser("demo", help="see it work on a bundled recording of a game")
-    demo.add_argument("--seconds", type=float, help="end after so many seconds")
+    demo.add_argument("--seconds", type=_seconds, help="end after so many seconds")
     demo.add_argument("--output", type=Path, default=Path("demo.png"), help="picture left behind (demo.png)")
     demo.add_argument("--no-window", action="store_true", help="do not open a window even if there is a screen")
     _picture_flags(demo)

@@ -78,7 +78,7 @@ def _without(settings: Config, seconds: float, output: Path) -> None:
     pipeline.start()
     end = monotonic() + seconds
     try:
-        while monotonic() < end and not pipeline.wait(WAIT_S):
+        while (monotonic() < end or not taken) and not pipeline.wait(WAIT_S):
             if not taken and monotonic() > end - seconds / 2:
                 pipeline.snapshot(lambda before, after: taken.append((before, after)))
     finally:

@@ -165,6 +165,7 @@ class Pipeline:
 
     def _capture(self) -> None:
         while not self._stop.is_set():
+            self._retry.clear()  # one that comes from here on counts for this try's failure
             self._events.source(SourceState.OPENING, "")
             try:
                 source = self._open_source()
@@ -176,7 +177,6 @@ class Pipeline:
                 if not self._mendable(error):
                     raise
                 self._events.source(SourceState.LOST, reason(error))
-                self._retry.clear()
                 if self._stop.is_set() or self._retry.wait(REOPEN_S[min(self._losses, len(REOPEN_S) - 1)]):
                     self._losses = 0
                 else:

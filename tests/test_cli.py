@@ -37,7 +37,8 @@ def test_a_mistake_is_one_sentence_with_a_remedy_and_an_exit_code(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["run", "--region", "1,2,3"], ["bench", "--size", "480"], ["demo", "--scale", "5"]]
+    "arguments",
+    [["run", "--region", "1,2,3"], ["bench", "--size", "480"], ["demo", "--scale", "5"], ["run", "--seconds", "-1"]],
 )
 def test_a_flag_that_cannot_be_read_ends_with_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -2,11 +2,13 @@
 
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from live_sr import config
-from live_sr.config import Config
+from live_sr import assembly, config
+from live_sr.config import Config, EngineChoice
+from live_sr.engine import filters
 from live_sr.errors import UsageError
 
 FIVE_MISTAKES = """
@@ -97,3 +99,9 @@ def test_keys_are_spelled_with_plus_signs(key: str, parts: tuple[set[str], str])
 def test_a_key_that_cannot_be_is_refused(key: str) -> None:
     with pytest.raises(ValueError, match="is not a"):
         config.key_parts(key)
+
+
+def test_the_filters_are_named_alike_wherever_they_are_named() -> None:
+    """Settings and choosing know them by name only, so that neither brings OpenCV."""
+    assert assembly.FILTERS == filters.FILTERS
+    assert get_args(EngineChoice.model_fields["plain"].annotation) == filters.FILTERS

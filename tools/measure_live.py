@@ -44,6 +44,9 @@ class Steady:
     shown_fps: float
     p50_ms: float
     p95_ms: float
+    show_p50_ms: float
+    cpu_on: float  # per cent of one core
+    cpu_off: float  # with the overlay switched off
     memory_before_mb: float
     memory_after_mb: float
     threads: int
@@ -66,10 +69,16 @@ def steady(seconds: float) -> Steady:
         until(lambda: over.rect, "the overlay is shown")
         time.sleep(WARM_UP_S)
         process = psutil.Process(over.process.pid)
+        process.cpu_percent()
         begun, before = time.perf_counter(), process.memory_info().rss
         time.sleep(seconds)
         ended, after = time.perf_counter(), process.memory_info().rss
-        threads, handles = process.num_threads(), process.num_fds()
+        cpu_on, threads, handles = process.cpu_percent(), process.num_threads(), process.num_fds()
+        subprocess.run(["xdotool", "key", "ctrl+alt+o"], env=screen.env, check=True)
+        time.sleep(1)
+        process.cpu_percent()
+        time.sleep(min(seconds, WARM_UP_S))
+        cpu_off = process.cpu_percent()
         subprocess.run(["xdotool", "key", "ctrl+alt+q"], env=screen.env, check=True)
         over.end()
         with (Path(folder) / "log.csv").open() as log:
@@ -77,7 +86,17 @@ def steady(seconds: float) -> Steady:
     totals = [float(row["MsTotal"]) for row in rows]
     cuts = statistics.quantiles(totals, n=20)
     return Steady(
-        seconds, len(rows) / (ended - begun), cuts[9], cuts[18], before / MEGABYTE, after / MEGABYTE, threads, handles
+        seconds=seconds,
+        shown_fps=len(rows) / (ended - begun),
+        p50_ms=cuts[9],
+        p95_ms=cuts[18],
+        show_p50_ms=statistics.median(float(row["MsShow"]) for row in rows),
+        cpu_on=cpu_on,
+        cpu_off=cpu_off,
+        memory_before_mb=before / MEGABYTE,
+        memory_after_mb=after / MEGABYTE,
+        threads=threads,
+        handles=handles,
     )
 
 
@@ -119,8 +138,12 @@ def main() -> None:
     print(f"{processor_name()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {platform.platform(terse=True)}")
     s = steady(args.seconds)
     print(f"Chocolate Doom {GAME} -> {SMALL_SCREEN}, {s.seconds:.0f} s: {s.shown_fps:.1f} fps shown,", end=" ")
-    print(f"latency p50 {s.p50_ms:.1f} ms, p95 {s.p95_ms:.1f} ms; {s.threads} threads, {s.handles} handles,", end=" ")
-    print(f"resident {s.memory_before_mb:.1f} -> {s.memory_after_mb:.1f} MB")
+    print(
+        f"latency p50 {s.p50_ms:.1f} ms, p95 {s.p95_ms:.1f} ms, of which show p50 {s.show_p50_ms:.2f} ms; {s.threads} threads, {s.handles} handles,",
+        end=" ",
+    )
+    print(f"resident {s.memory_before_mb:.1f} -> {s.memory_after_mb:.1f} MB;", end=" ")
+    print(f"{s.cpu_on:.0f} % of a core, with the overlay switched off {s.cpu_off:.1f} %")
     follows = following()
     for f in follows:
         print(f"window {f.what}: its picture is on the screen after {f.median_s:.2f} s (worst {f.worst_s:.2f} s)")

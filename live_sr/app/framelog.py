@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
 from live_sr.errors import LiveSRError
 from live_sr.frame import Stamps
@@ -51,11 +50,3 @@ class FrameLog:
 
     def close(self) -> None:
         self._file.close()
-
-    def __enter__(self) -> FrameLog:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

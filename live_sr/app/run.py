@@ -64,8 +64,8 @@ def run(request: Request, config_path: Path | None, overrides: Mapping[str, Mapp
         subject = choose(request, desktop)
         names = (subject.window.title, subject.window.process) if subject.window else (subject.title,)
         settings = config.load(config_path, names, overrides)
-        with_log = FrameLog(request.log, subject.title) if request.log else None
-        print(play(desktop, settings, subject, wait=request.wait, log=with_log, seconds=request.seconds))
+        log = FrameLog(request.log, subject.title) if request.log else None
+        print(play(desktop, settings, subject, wait=request.wait, log=log, seconds=request.seconds))
     finally:
         desktop.close()
     return 0
@@ -109,7 +109,7 @@ def play(
 ) -> str:
     """Runs the session; the sentences that say how it ended and what it measured."""
     capture = assembly.capture(settings.capture.backend, whole_window=subject.region is None)
-    settings, warning = _apart(settings, subject, desktop, capture.choice)
+    settings, warning = _apart(settings, capture.choice)
     follower = Follower(desktop, _finder(subject, wait), partial(_standing, desktop, subject))
 
     def open_source() -> FrameSource:
@@ -193,12 +193,9 @@ def _standing(desktop: Desktop, subject: Subject) -> Rect | None:
     return monitor_of(subject.region, desktop.monitors()).rect
 
 
-def _apart(settings: Config, subject: Subject, desktop: Desktop, choice: Choice) -> tuple[Config, str]:
+def _apart(settings: Config, choice: Choice) -> tuple[Config, str]:
     """mss sees all that is on the screen: covering the game would make it film itself."""
-    looked_at = subject.looked_at
-    if choice.chosen != "mss" or settings.overlay.mode != "cover" or looked_at is None:
-        return settings, ""
-    if not monitor_of(looked_at, desktop.monitors()).rect.overlaps(looked_at):
+    if choice.chosen != "mss" or settings.overlay.mode != "cover":
         return settings, ""
     beside = settings.overlay.model_copy(update={"mode": "beside"})
     return settings.model_copy(update={"overlay": beside}), (

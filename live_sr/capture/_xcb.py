@@ -21,7 +21,7 @@ import numpy.typing as npt
 from live_sr.errors import DisplayLost, MissingPart
 
 # Core requests, events, errors and values (X11 protocol, appendix B)
-CHANGE_WINDOW_ATTRIBUTES, GET_WINDOW_ATTRIBUTES, GET_GEOMETRY, GET_INPUT_FOCUS, FREE_PIXMAP = 2, 3, 14, 43, 54
+CHANGE_WINDOW_ATTRIBUTES, GET_WINDOW_ATTRIBUTES, GET_GEOMETRY, FREE_PIXMAP = 2, 3, 14, 54
 BAD_WINDOW, BAD_DRAWABLE = 3, 9
 CW_EVENT_MASK, STRUCTURE_NOTIFY = 1 << 11, 1 << 17
 VIEWABLE = 2

@@ -73,6 +73,7 @@ class Relay:
         self._ready: tuple[Order, Engine] | None = None
         self._closed = False
         # the upscale thread's:
+        self._asked: tuple[Wish, Size, Size | None] | None = None  # what the last order was made from
         self._placed: Order | None = None  # the last order given
         self._current: tuple[Order, Engine] | None = None
         self._plain: Engine = workshop.plain(wish.scale or 2)
@@ -87,11 +88,6 @@ class Relay:
     @property
     def job(self) -> Job:
         return self._worker.job
-
-    @property
-    def ready(self) -> bool:
-        """Whether the wished engine does the work, and not the plain one."""
-        return self._worker is not self._plain
 
     def wish(self, wish: Wish) -> None:
         with self._changed:
@@ -138,14 +134,18 @@ class Relay:
     # The upscale thread's
 
     def _place(self, size: Size) -> Order:
-        """Orders what the wish means for this size, unless that was the last order."""
+        """Orders what the wish means for this size, unless that was the last order. Asked for every frame."""
         with self._changed:
+            asked = (self._wish, size, self._room)
+            if self._placed is not None and asked == self._asked:
+                return self._placed  # what scales a model has is read from its card: not once a frame
             scale = self._wish.at(size, self._room, self._workshop.scales(self._wish.model))
             order = Order(self._wish.model, scale, size)
             if order != self._placed:
                 self._placed = self._order = order
                 self._changed.notify_all()
-        return order
+            self._asked = asked
+            return order
 
     def _take_over(self) -> None:
         with self._changed:
