@@ -138,10 +138,8 @@ def main() -> None:
     print(f"{processor_name()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {platform.platform(terse=True)}")
     s = steady(args.seconds)
     print(f"Chocolate Doom {GAME} -> {SMALL_SCREEN}, {s.seconds:.0f} s: {s.shown_fps:.1f} fps shown,", end=" ")
-    print(
-        f"latency p50 {s.p50_ms:.1f} ms, p95 {s.p95_ms:.1f} ms, of which show p50 {s.show_p50_ms:.2f} ms; {s.threads} threads, {s.handles} handles,",
-        end=" ",
-    )
+    print(f"latency p50 {s.p50_ms:.1f} ms, p95 {s.p95_ms:.1f} ms, of which show p50 {s.show_p50_ms:.2f} ms;", end=" ")
+    print(f"{s.threads} threads, {s.handles} handles,", end=" ")
     print(f"resident {s.memory_before_mb:.1f} -> {s.memory_after_mb:.1f} MB;", end=" ")
     print(f"{s.cpu_on:.0f} % of a core, with the overlay switched off {s.cpu_off:.1f} %")
     follows = following()
