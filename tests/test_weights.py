@@ -13,12 +13,11 @@ import torch
 
 from live_sr import assembly
 from live_sr.frame import Frame, Size, fresh, size_of
-from live_sr.models import zoo
+from live_sr.models import nets, zoo
 from live_sr.models.card import ModelCard
 
 sys.path.append(str(Path(__file__).parent.parent / "tools"))
-from export import load  # tools/ is no package
-from train import Pair, psnr_y, read_pairs
+from frames import Pair, psnr_y, read_pairs  # tools/ is no package
 
 CARDS = zoo.cards()
 TEST_SPLIT = Path(__file__).parent.parent.parent / "shared" / "data" / "pairs" / "test"  # the founders' frames
@@ -30,7 +29,7 @@ def test_there_is_a_network_for_both_scales() -> None:
 
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: card.label)
 def test_the_exported_network_is_the_trained_one(card: ModelCard) -> None:
-    net, steps = load(card.onnx.with_suffix(".safetensors"))
+    net, steps = nets.load(card.onnx.with_suffix(".safetensors"))
     session = onnxruntime.InferenceSession(card.onnx, providers=["CPUExecutionProvider"])
     for height, width in ((2, 2), (34, 50), (100, 180)):
         x = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(height))

@@ -71,9 +71,9 @@ def openvino_job(card: ModelCard, size: Size, precision: str, threads: int) -> J
 
 def torch_job(card: ModelCard, size: Size, precision: str, threads: int) -> Job:
     import torch
-    from export import load
+    from live_sr.models import nets
 
-    net, _ = load(card.onnx.with_suffix(".safetensors"))
+    net, _ = nets.load(card.onnx.with_suffix(".safetensors"))
     torch.set_num_threads(threads)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     net = net.to(dtype=dtype, memory_format=torch.channels_last)  # the faster layout for convolutions on a CPU

@@ -1,14 +1,17 @@
-"""Make of trained weights what live-sr ships: NAME-xN.onnx, .safetensors and the card NAME-xN.toml.
+"""Make of trained weights what live-sr ships: NAME-xN.onnx, NAME-xN.safetensors and the card NAME-xN.toml.
 
     python tools/export.py runs/fast-x2/weights.safetensors --name fast --test DIR ... --out live_sr/models/weights
 
-The card's figures are measured here: PSNR-Y (BT.601 limited range, 8 pixels cropped) over every pair of each DIR, which
-holds lr/ and hr/ of frames that no training saw, beside OpenCV's bicubic and Lanczos-4 on the same frames.
+Both files hold the weights in half precision and are equal to each other; engines compute in what they like. The card's
+figures are measured here: PSNR-Y (BT.601 limited range, 8 pixels cropped) over every pair of each DIR, which holds lr/
+and hr/ of frames that no training saw, beside OpenCV's bilinear, bicubic and Lanczos-4 on the same frames.
 """
+
+from __future__ import annotations
 
 import argparse
 import hashlib
-import shutil
+import json
 from pathlib import Path
 
 import cv2
@@ -16,23 +19,13 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
+from frames import Pair, psnr_y, read_pairs, upscale
 from onnx import helper, numpy_helper
-from safetensors import safe_open
-from train import Pair, psnr_y, read_pairs, upscale
 
-from live_sr.models.nets import CELL, CellNet, cost
+from live_sr.models import nets
+from live_sr.models.nets import CELL, CellNet
 
 AGREE = 1e-3  # the largest difference between PyTorch and the exported network, of full scale 1
-
-
-def load(weights: Path) -> tuple[CellNet, int]:
-    """The network in a file that train.py wrote, and the steps it was trained for."""
-    with safe_open(weights, "pt") as file:
-        about = file.metadata()
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # not a dict
-    net = CellNet(int(about["scale"]), int(about["features"]), int(about["depth"]))
-    net.load_state_dict(state)
-    return net.eval(), int(about["step"])
 
 
 def graph(net: CellNet) -> onnx.ModelProto:
@@ -44,8 +37,12 @@ def graph(net: CellNet) -> onnx.ModelProto:
     constants: list[onnx.TensorProto] = []
 
     def constant(name: str, values: torch.Tensor) -> str:
-        constants.append(numpy_helper.from_array(np.ascontiguousarray(values.detach().numpy()), name))
-        return name
+        """Weights are kept in half precision and widened by the graph, once, when an engine loads it."""
+        held = values.detach().half() if values.is_floating_point() else values
+        constants.append(numpy_helper.from_array(np.ascontiguousarray(held.numpy()), f"{name}.held"))
+        if held.dtype != torch.half:
+            return f"{name}.held"
+        return node("Cast", [f"{name}.held"], name, to=onnx.TensorProto.FLOAT)
 
     def node(kind: str, inputs: list[str], output: str, **attributes: object) -> str:
         nodes.append(helper.make_node(kind, inputs, [output], **attributes))
@@ -100,45 +97,45 @@ def largest_difference(net: CellNet, path: Path) -> float:
     return worst
 
 
-def scores(net: CellNet, pairs: list[Pair]) -> tuple[float, float, float]:
-    """Mean PSNR-Y in dB of the network, bicubic and Lanczos."""
+FILTERS = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC, "lanczos": cv2.INTER_LANCZOS4}
+
+
+def scores(net: CellNet, pairs: list[Pair]) -> dict[str, float]:
+    """Mean PSNR-Y in dB of the network and of the filters."""
     rows = []
     for pair in pairs:
         size = (pair.large.shape[1], pair.large.shape[0])
-        filtered = (cv2.resize(pair.small, size, interpolation=i) for i in (cv2.INTER_CUBIC, cv2.INTER_LANCZOS4))
+        filtered = (cv2.resize(pair.small, size, interpolation=kind) for kind in FILTERS.values())
         rows.append([psnr_y(guess, pair.large) for guess in (upscale(net, pair.small, "cpu"), *filtered)])
-    model, bicubic, lanczos = np.mean(rows, 0)
-    return float(model), float(bicubic), float(lanczos)
+    return dict(zip(("model", *FILTERS), np.mean(rows, 0).tolist(), strict=True))
 
 
-def bilinear(pairs: list[Pair]) -> float:
-    """Mean PSNR-Y in dB of plain bilinear interpolation, which is hard to beat where a game is dark and noisy."""
-    sizes = [(pair.large.shape[1], pair.large.shape[0]) for pair in pairs]
-    return float(np.mean([psnr_y(cv2.resize(p.small, size), p.large) for p, size in zip(pairs, sizes, strict=True)]))
-
-
-def card(net: CellNet, name: str, steps: int, trained_on: str, path: Path, tests: list[Path]) -> str:
-    parameters, macs = cost(net)
+def card(net: CellNet, steps: int, path: Path, args: argparse.Namespace) -> str:
+    parameters, macs = nets.cost(net)
     data = path.read_bytes()
-    lines = [
-        f'name = "{name}"',
-        f"scale = {net.scale}",
-        f'architecture = "CellNet {net.head.out_channels}x{len(net.body)}"',
-        f"parameters = {parameters}",
-        f"macs_per_pixel = {macs:.0f}",
-        f"multiple = {CELL}",
-        'licence = "GPL-3.0-or-later"',
-        f'trained_on = "{trained_on}"',
-        f"steps = {steps}",
-        f"bytes = {len(data)}",
-        f'sha256 = "{hashlib.sha256(data).hexdigest()}"',
-        "",
-        "[psnr_y]  # dB, on maps and levels that it was not trained on; target: the large frame, area-averaged",
-    ]
-    rows = {test.name: scores(net, read_pairs(test, net.scale)) for test in tests}
-    rows["mean"] = tuple(np.mean(list(rows.values()), 0).tolist())  # type: ignore[assignment]
-    for engine, (model, bicubic, lanczos) in rows.items():
-        lines.append(f"{engine} = {{ model = {model:.2f}, bicubic = {bicubic:.2f}, lanczos = {lanczos:.2f} }}")
+    about: dict[str, str | int] = {
+        "name": args.name,
+        "scale": net.scale,
+        "architecture": f"CellNet {net.shape.features}x{net.shape.depth}",
+        "parameters": parameters,
+        "macs_per_pixel": round(macs),
+        "multiple": CELL,
+        "licence": args.licence,
+        "trained_on": args.trained_on,
+        "steps": steps,
+        "minutes": args.minutes,
+        "machine": args.machine,
+        "notes": args.notes,
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in about.items() if value != ""]
+    lines += ["", "[psnr_y]  # dB, on maps and levels that no training saw; target: the large frame, area-averaged"]
+    rows = {test.name: scores(net, read_pairs(test, net.scale)) for test in args.test}
+    if rows:
+        rows["mean"] = {key: float(np.mean([row[key] for row in rows.values()])) for key in ("model", *FILTERS)}
+    for game, row in rows.items():
+        lines.append(f"{game} = {{ {', '.join(f'{key} = {value:.2f}' for key, value in row.items())} }}")
     return "\n".join(lines) + "\n"
 
 
@@ -147,25 +144,29 @@ def main() -> None:
     parser.add_argument("weights", type=Path)
     parser.add_argument("--name", required=True)
     parser.add_argument("--trained-on", default="", help="a sentence for the card")
+    parser.add_argument("--minutes", type=int, default=0, help="how long it was trained, for the card")
+    parser.add_argument("--machine", default="", help="and on what")
+    parser.add_argument("--notes", default="", help="and what else one should know")
+    parser.add_argument("--licence", default="GPL-3.0-or-later")
     parser.add_argument("--test", type=Path, nargs="+", default=[], help="folders with lr/ and hr/, one for each game")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
 
-    net, steps = load(args.weights)
+    try:
+        net, steps = nets.load(args.weights)
+    except (OSError, KeyError, RuntimeError) as error:
+        raise SystemExit(f"export: {args.weights} holds no weights that train.py wrote ({error})") from None
+    net = net.half().float()
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"{args.name}-x{net.scale}.onnx"
     write_onnx(net, path)
     difference = largest_difference(net, path)
     if difference > AGREE:
         raise SystemExit(f"export: {path} differs from PyTorch by {difference:.1e}; more than {AGREE:.0e}")
-    shutil.copyfile(args.weights, path.with_suffix(".safetensors"))
-    path.with_suffix(".toml").write_text(
-        card(net, args.name, steps, args.trained_on, path, args.test), encoding="utf-8"
-    )
+    nets.save(net, path.with_suffix(".safetensors"), steps, torch.half)
+    path.with_suffix(".toml").write_text(card(net, steps, path, args), encoding="utf-8")
     print(path.with_suffix(".toml").read_text(encoding="utf-8"))
-    for test in args.test:
-        print(f"bilinear on {test.name}: {bilinear(read_pairs(test, net.scale)):.2f} dB")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,16 @@
-"""The networks trained here, as PyTorch modules. Training and export need them; running an exported model does not."""
+"""The networks trained here, as PyTorch modules. Training and export need them; running an exported model does not.
+
+All are one architecture, CellNet, in different sizes; `FAMILY` names them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 CELL = 2  # the network works on 2x2-pixel cells: a quarter of the positions, four times the channels
@@ -36,31 +46,83 @@ def bicubic_cells(scale: int, colours: int = 3) -> Tensor:
     return weights.reshape(colours * side * side, colours * CELL**2, 3, 3)
 
 
+@dataclass(frozen=True)
+class Shape:
+    """How large a CellNet is: channels of its hidden layers, and layers between the first and the last."""
+
+    features: int
+    depth: int
+
+
+FAMILY: dict[tuple[str, int], Shape] = {
+    ("turbo", 2): Shape(16, 4),
+    ("turbo", 4): Shape(16, 4),
+    ("fast", 2): Shape(32, 3),
+    ("fast", 4): Shape(32, 8),  # half of what it costs is the last layer, which is the same in a shallow one
+    ("balanced", 2): Shape(64, 6),
+    ("balanced", 4): Shape(64, 6),
+    ("quality", 2): Shape(64, 16),
+    ("quality", 4): Shape(64, 16),
+}
+"""What ships, by name and scale. Variants such as fast-pixel have the shape of what they are a variant of."""
+
+
+class WideConv(nn.Conv2d):
+    """A 3x3 convolution that is trained as the sum of itself and a wide detour, and is a plain one afterwards.
+
+    The detour is a 3x3 convolution to `wide` channels and a 1x1 convolution back. Both are linear, so the two kernels
+    are multiplied before they meet the picture (Bhardwaj et al. 2022, SESR, collapsible linear blocks): training costs
+    hardly more than the plain layer.
+    """
+
+    def __init__(self, inside: int, out: int, wide: int, padding: int = 1) -> None:
+        super().__init__(inside, out, 3, padding=padding)
+        self.expand = nn.Parameter(torch.empty(wide, inside, 3, 3))
+        self.squeeze = nn.Parameter(torch.zeros(out, wide))  # zero: the detour begins as nothing
+        nn.init.kaiming_normal_(self.expand, a=0.1)
+
+    def kernel(self) -> Tensor:
+        """(out, in, 3, 3): what the layer amounts to."""
+        return self.weight + torch.einsum("ow,wikl->oikl", self.squeeze, self.expand)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.conv2d(x, self.kernel(), self.bias, padding=self.padding)
+
+
 class CellNet(nn.Module):
     """Unshuffle, a few 3x3 convolutions, shuffle; the last convolution also sees the input.
 
     RGB float in 0..1, shape (N, 3, H, W) with even H and W -> (N, 3, H * scale, W * scale), not clamped. The residual
     over an interpolation costs no layer of its own: the part of the last convolution that reads the input begins as
     bicubic interpolation and is trained with the rest. One cell of replicated border keeps the picture's edge from
-    fading into the zeros that a convolution pads with.
+    fading into the zeros that a convolution pads with. With `wide` the hidden layers are WideConv; `folded()` gives
+    the plain network that ships.
     """
 
-    def __init__(self, scale: int, features: int = 32, depth: int = 3) -> None:
+    def __init__(self, scale: int, features: int = 32, depth: int = 3, wide: int = 0) -> None:
         super().__init__()
+
+        def conv(inside: int) -> nn.Conv2d:
+            return WideConv(inside, features, wide) if wide else nn.Conv2d(inside, features, 3, padding=1)
+
         self.scale = scale
         colours = 3 * CELL**2
-        self.head = nn.Conv2d(colours, features, 3, padding=1)
-        self.body = nn.Sequential(*(nn.Conv2d(features, features, 3, padding=1) for _ in range(depth)))
+        self.head = conv(colours)
+        self.body = nn.Sequential(*(conv(features) for _ in range(depth)))
         self.acts = nn.ModuleList(nn.PReLU(features, 0.1) for _ in range(depth + 1))
         self.tail = nn.Conv2d(features + colours, 3 * (CELL * scale) ** 2, 3)
         with torch.no_grad():
-            for conv in (self.head, *self.body):
-                nn.init.kaiming_normal_(conv.weight, a=0.1)
-                nn.init.zeros_(conv.get_parameter("bias"))
+            for layer in (self.head, *self.body):
+                nn.init.kaiming_normal_(layer.get_parameter("weight"), a=0.1)
+                nn.init.zeros_(layer.get_parameter("bias"))
             # small, not zero: with a zeroed last layer no gradient reaches the layers before it
             nn.init.normal_(self.tail.weight[:, :features], std=1e-3)
             self.tail.weight[:, features:] = bicubic_cells(scale)
             nn.init.zeros_(self.tail.get_parameter("bias"))
+
+    @property
+    def shape(self) -> Shape:
+        return Shape(self.head.out_channels, len(self.body))
 
     def forward(self, x: Tensor) -> Tensor:
         x = nn.functional.pad(x, (CELL, CELL, CELL, CELL), mode="replicate")
@@ -71,8 +133,63 @@ class CellNet(nn.Module):
         y = self.tail(torch.cat((y, cells), 1))
         return nn.functional.pixel_shuffle(y, CELL * self.scale)
 
+    def folded(self) -> CellNet:
+        """A plain network that computes the same, on the CPU."""
+        state = {name: values for name, values in self.state_dict().items() if not name.endswith(("expand", "squeeze"))}
+        for name, layer in self.named_modules():
+            if isinstance(layer, WideConv):
+                state[f"{name}.weight"] = layer.kernel()
+        plain = CellNet(self.scale, self.shape.features, self.shape.depth)
+        plain.load_state_dict({name: values.detach().float().cpu() for name, values in state.items()})
+        return plain.eval()
+
+
+def begin_with(net: CellNet, start: CellNet) -> None:
+    """Give a new network what another one has learned, as far as it fits; both have as many features.
+
+    Of a shallower network all layers, and the layers after them begin by changing nothing. Of one of another scale all
+    but the last layer, which begins as bicubic interpolation. Raises ValueError when the features differ.
+    """
+    if net.shape.features != start.shape.features or net.shape.depth < start.shape.depth:
+        raise ValueError(f"a network of {start.shape} cannot start one of {net.shape}")
+    state = start.folded().state_dict()
+    features = net.shape.features
+    for layer in range(start.shape.depth, net.shape.depth):
+        same = torch.zeros(features, features, 3, 3)
+        same[range(features), range(features), 1, 1] = 1
+        state[f"body.{layer}.weight"] = same + 1e-3 * torch.randn_like(same)
+        state[f"body.{layer}.bias"] = torch.zeros(features)
+        state[f"acts.{layer + 1}.weight"] = torch.ones(features)
+    if net.scale != start.scale:
+        state = {name: values for name, values in state.items() if not name.startswith("tail")}
+    net.load_state_dict(state, strict=False)  # what is missing are detours, or the last layer
+
 
 def cost(net: CellNet) -> tuple[int, float]:
-    """(parameters, multiply-adds per input pixel)."""
-    convs = [m for m in net.modules() if isinstance(m, nn.Conv2d)]
-    return sum(p.numel() for p in net.parameters()), sum(m.weight.numel() for m in convs) / CELL**2
+    """(parameters, multiply-adds per input pixel) of the network as it ships."""
+    plain = net.folded()
+    convs = [m for m in plain.modules() if isinstance(m, nn.Conv2d)]
+    return sum(p.numel() for p in plain.parameters()), sum(m.weight.numel() for m in convs) / CELL**2
+
+
+def save(net: CellNet, path: Path, steps: int, kept: torch.dtype = torch.float32) -> None:
+    """Writes the folded weights as safetensors, with what `load` needs to build the network again."""
+    plain = net.folded()
+    about = {"scale": plain.scale, "features": plain.shape.features, "depth": plain.shape.depth, "step": steps}
+    part = path.with_suffix(".part")
+    state = {name: values.to(kept).contiguous() for name, values in plain.state_dict().items()}
+    save_file(state, part, metadata={key: str(value) for key, value in about.items()})
+    part.replace(path)
+
+
+def load(path: Path) -> tuple[CellNet, int]:
+    """The network in a file that `save` wrote (weights in fp32 or fp16), and the steps it was trained for.
+
+    Raises OSError, KeyError or RuntimeError when it is no such file.
+    """
+    with safe_open(path, "pt") as file:
+        about = file.metadata() or {}
+        state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118  # not a dict
+    net = CellNet(int(about["scale"]), int(about["features"]), int(about["depth"]))
+    net.load_state_dict(state)
+    return net.eval(), int(about["step"])

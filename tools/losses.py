@@ -1,0 +1,92 @@
+"""What training makes small. Pictures are RGB float (N, 3, H, W) in 0..1."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+def luma(rgb: Tensor) -> Tensor:
+    """BT.601 full-range luma, (N, H, W)."""
+    return (rgb * rgb.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1)
+
+
+def charbonnier(a: Tensor, b: Tensor, epsilon: float) -> Tensor:
+    """A smooth L1 (Charbonnier et al. 1994): squared error below `epsilon`, absolute error above."""
+    return torch.sqrt((a - b) ** 2 + epsilon**2).mean()
+
+
+def charbonnier_loss(guess: Tensor, target: Tensor, epsilon: float) -> Tensor:
+    """Charbonnier on RGB and once more on its luma, which is what eyes and PSNR-Y are keenest on."""
+    return charbonnier(guess, target, epsilon) + charbonnier(luma(guess), luma(target), epsilon)
+
+
+def psnr_loss(guess: Tensor, target: Tensor, luma_weight: float = 1.0) -> Tensor:
+    """What PSNR measures, negated: decibels of the squared error of each patch, on RGB and on luma, as a mean.
+
+    A logarithm for each patch gives a dark, easy one as much weight as a bright, hard one, as a mean of PSNRs does.
+    """
+    error = guess - target
+    of_rgb = (error**2).mean((1, 2, 3))
+    of_luma = (luma(error) ** 2).mean((1, 2))
+    return torch.log10(of_rgb + 1e-6).mean() + luma_weight * torch.log10(of_luma + 1e-6).mean()
+
+
+def fft_loss(guess: Tensor, target: Tensor) -> Tensor:
+    """Absolute difference of the spectra (Cho et al. 2021): asks for the right amount of detail at every frequency."""
+    spectra = (torch.fft.rfft2(side.float(), norm="ortho") for side in (guess, target))
+    a, b = (torch.view_as_real(spectrum) for spectrum in spectra)
+    return (a - b).abs().mean()
+
+
+class Perceptual(nn.Module):
+    """Absolute difference of VGG-19's features before the last activation, conv5_4 (Wang et al. 2018, ESRGAN)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        try:
+            from torchvision.models import VGG19_Weights, vgg19
+
+            features = vgg19(weights=VGG19_Weights.IMAGENET1K_V1).features[:35]
+        except (ImportError, OSError, RuntimeError) as error:
+            raise SystemExit(f"--perceptual needs torchvision and its VGG-19 weights: {error}") from None
+        self.features = features.eval().requires_grad_(False)
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1))
+        self.register_buffer("spread", torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1))
+
+    def forward(self, guess: Tensor, target: Tensor) -> Tensor:
+        a, b = (self.features((side - self.mean) / self.spread) for side in (guess, target))
+        return (a - b).abs().mean()
+
+
+class Discriminator(nn.Module):
+    """Tells real from made, for every neighbourhood of a picture: (N, 3, H, W) -> (N, 1, H / 8, W / 8), logits.
+
+    Spectral normalisation keeps it from running away (Miyato et al. 2018).
+    """
+
+    def __init__(self, features: int = 32) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        inside = 3
+        for out in (features, 2 * features, 4 * features):
+            layers += [nn.utils.parametrizations.spectral_norm(nn.Conv2d(inside, out, 4, 2, 1)), nn.LeakyReLU(0.2)]
+            inside = out
+        layers.append(nn.Conv2d(inside, 1, 3, padding=1))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.layers(x)
+        return logits
+
+
+def relativistic(real: Tensor, made: Tensor, *, for_network: bool) -> Tensor:
+    """Relativistic average GAN (Jolicoeur-Martineau 2019, as in ESRGAN): is one more real than the other's average?
+
+    Takes the discriminator's logits; the loss of the discriminator, or with the roles exchanged of the network.
+    """
+    if for_network:
+        real, made = made, real
+    bce = nn.functional.binary_cross_entropy_with_logits
+    surer, less = real - made.mean(), made - real.mean()
+    return (bce(surer, torch.ones_like(surer)) + bce(less, torch.zeros_like(less))) / 2
