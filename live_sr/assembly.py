@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from live_sr.errors import DisplayLost, LiveSRError, MissingPart, ModelError, Us
 from live_sr.frame import Rect
 
 if TYPE_CHECKING:
+    from live_sr.models.card import ModelCard
     from live_sr.overlay.loop import Loop
 
 FILTERS = ("nearest", "bilinear", "bicubic", "lanczos", "fsr")
@@ -40,22 +42,26 @@ def engine_options(settings: Config) -> EngineOptions:
 
 
 def models() -> list[str]:
-    """Names in the order in which the hotkey goes through them: networks first, then filters."""
+    """Names in the order in which the hotkey goes through them: networks first, the user's own last, then filters."""
     from live_sr.models import zoo
 
-    return [*zoo.names(), *FILTERS]
+    networks = zoo.names(user=backends.models_folder())
+    return [*(name for name in networks if name not in FILTERS), *FILTERS]
 
 
 def scales(model: str) -> tuple[int, ...]:
     """The scales a model has, ascending. Raises ModelError for an unknown one."""
     if model in FILTERS:
         return FILTER_SCALES
+    reader = backends.reader(model)
+    if reader is not None:
+        return (_published(reader, model).scale,)
     from live_sr.models import zoo
 
     if not model.lower().endswith(".onnx") and model not in models():
         known = ", ".join(models())
         raise ModelError(f'there is no model called "{model}".{did_you_mean(model, models())}', f"one of {known}")
-    return zoo.scales(model)
+    return zoo.scales(model, user=backends.models_folder())
 
 
 def check_model(model: str, scale: int | None) -> None:
@@ -63,10 +69,47 @@ def check_model(model: str, scale: int | None) -> None:
     if scale is not None and model in FILTERS and scale in FILTER_SCALES:
         return
     known = scales(model)
-    if model not in FILTERS:
+    card = about(model, known[0] if scale is None else scale)
+    if card is not None and backends.reader(model) is None:  # a published one has been read to know its scale
         from live_sr.models import zoo
 
-        zoo.verify(zoo.find(model, known[0] if scale is None else scale))
+        zoo.verify(card)
+
+
+def about(model: str, scale: int) -> ModelCard | None:
+    """What is known of a network in that scale; None for a filter. Raises ModelError or MissingPart.
+
+    Of a file without a card that is little; of a published network what its library tells. Parameters and multiply-adds
+    of 0 are not known.
+    """
+    if model in FILTERS:
+        return None
+    reader = backends.reader(model)
+    if reader is not None:
+        card = _published(reader, model)
+        if card.scale != scale:
+            raise ModelError(f"{model} makes pictures x{card.scale}, not x{scale}", f"use scale {card.scale}")
+        return card
+    from live_sr.models import zoo
+
+    scales(model)  # tells an unknown name better than the zoo, which knows no filters
+    return zoo.find(model, scale, user=backends.models_folder())
+
+
+def _published(reader: Backend, model: str) -> ModelCard:
+    """The card of the published network in that file. Raises ModelError or MissingPart."""
+    path = Path(model).expanduser()
+    if not path.is_file():
+        raise ModelError(f"there is no file {path}", "correct the path")
+    obstacle = reader.obstacle()
+    if obstacle:
+        raise MissingPart(f"{path.name} cannot be read: {obstacle}", reader.get)
+    return _read(reader, path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=16)  # it builds the network, and is asked for a model's scales again and again
+def _read(reader: Backend, path: Path, changed_ns: int) -> ModelCard:
+    return cast("ModelCard", reader.load().read(path))
 
 
 def engine_choice(options: EngineOptions) -> tuple[Backend, Choice]:
@@ -75,17 +118,18 @@ def engine_choice(options: EngineOptions) -> tuple[Backend, Choice]:
 
 
 def make_engine(model: str, scale: int, options: EngineOptions) -> Engine:
-    """An engine for a network or filter, not yet warmed up. Raises ModelError, EngineError or MissingPart."""
-    backend, choice = engine_choice(options)
-    if model in FILTERS:
-        return plain_engine(model, scale)
-    from live_sr.models import zoo
+    """An engine for a network or filter, not yet warmed up. Raises ModelError, EngineError or MissingPart.
 
-    scales(model)  # tells an unknown name better than the zoo, which knows no filters
-    card = zoo.find(model, scale)
-    if backend.name == "filters":
+    A published network runs in the one engine that reads its kind of file, whichever is asked for.
+    """
+    backend, choice = engine_choice(options)
+    card = about(model, scale)
+    if card is None:
+        return plain_engine(model, scale)
+    reader = backends.reader(model)
+    if backend.name == "filters" and (reader is None or options.backend == "filters"):
         raise UsageError(f"{model} is a network, and no engine for networks is in use\n{choice}", f"one of {FILTERS}")
-    engine = backend.load()(card, precision=options.precision, threads=options.threads, cache=options.cache)
+    engine = (reader or backend).load()(card, precision=options.precision, threads=options.threads, cache=options.cache)
     return cast(Engine, engine)
 
 

@@ -23,6 +23,7 @@ class Backend:
     needs: tuple[str, ...] = ()
     get: str = ""
     planned: bool = False  # named, and not written yet
+    suffixes: tuple[str, ...] = ()  # of the files it reads, where that decides
 
     def obstacle(self) -> str:
         """Why it cannot be used here, or an empty string."""
@@ -75,6 +76,27 @@ ENGINES = (
     Backend("filters", "live_sr.engine.filters:FilterEngine", needs=("cv2",), get="pip install opencv-python-headless"),
 )
 
+PEERS = 'pip install "live-sr[peers]"'
+
+# What runs networks published elsewhere, by the kind of their file. Each class also has `read`: a file's card.
+PUBLISHED = (
+    Backend(
+        "torch",
+        "live_sr.engine.eager:EagerEngine",
+        needs=("torch",),
+        get=PEERS,
+        suffixes=(".pth", ".pt", ".safetensors"),
+    ),
+    Backend(
+        "tensorflow",
+        "live_sr.engine.frozen:FrozenEngine",
+        needs=("openvino",),
+        get="pip install openvino",
+        suffixes=(".pb",),
+    ),
+    Backend("ncnn", "live_sr.engine.ncnn:NcnnEngine", needs=("ncnn",), get=PEERS, suffixes=(".param", ".bin")),
+)
+
 DESKTOPS = (
     Backend("win32", "live_sr.overlay.desktop_win32:Win32Desktop", ("win32",)),
     Backend("x11", "live_sr.overlay.desktop_x11:X11Desktop", ("linux",), ("Xlib",), "pip install python-xlib six"),
@@ -113,6 +135,13 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "live-sr" / "engines"
 
 
+def models_folder() -> Path:
+    """Where the models that this user added live."""
+    if system() == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", "~")).expanduser() / "live-sr" / "models"
+    return Path(os.environ.get("XDG_DATA_HOME", "~/.local/share")).expanduser() / "live-sr" / "models"
+
+
 def session() -> str:
     """What serves the screen: windows, x11, xwayland (X programs on Wayland), wayland or none."""
     if system() == "win32":
@@ -120,6 +149,12 @@ def session() -> str:
     if os.environ.get("DISPLAY"):
         return "xwayland" if os.environ.get("WAYLAND_DISPLAY") else "x11"
     return "wayland" if os.environ.get("WAYLAND_DISPLAY") else "none"
+
+
+def reader(model: str) -> Backend | None:
+    """What reads the published network in that file; None when it is no file of such a kind."""
+    suffix = Path(model).suffix.lower()
+    return next((b for b in PUBLISHED if suffix in b.suffixes), None)
 
 
 def choose(role: str, table: tuple[Backend, ...], wanted: str = "auto") -> tuple[Backend, Choice]:

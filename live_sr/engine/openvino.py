@@ -66,8 +66,7 @@ class OpenVINOEngine:
     def warm_up(self, size: Size) -> None:
         """Compile for frames of `size` and run twice, so that the first frame finds every buffer in place."""
         self.close()
-        zoo.verify(self._card)
-        graph = framed(_network(self._card, size), self._card, size, peak=256 if self.precision == "bf16" else 255)
+        graph = framed(self._network(size), self._card, size, peak=256 if self.precision == "bf16" else 255)
         self._request = self._compiled(graph).create_infer_request()
         self._size = size
         blank = Frame(fresh(size))
@@ -96,6 +95,11 @@ class OpenVINOEngine:
 
     def close(self) -> None:
         self._request = self._size = self._shareable = None
+
+    def _network(self, size: Size) -> ov.Model:
+        """For RGB float in 0..1, (1, 3, H, W), where H and W are those of `padded(size)`. Raises ModelError."""
+        zoo.verify(self._card)
+        return _network(self._card, size)
 
     def _compiled(self, graph: ov.Model) -> ov.CompiledModel:
         settings: dict[str, str | int | bool] = {
