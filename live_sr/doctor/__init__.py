@@ -181,7 +181,10 @@ def _hotkey_trap(hotkeys: Section) -> list[Finding]:
 
 
 def _models() -> list[Finding]:
-    found = [f for card in zoo.cards() for f in probed(card.label, partial(_card, card))]
+    shipped, folder = zoo.cards(), backends.models_folder()
+    own = zoo.own(folder, {card.name for card in shipped})
+    found = [f for card in (*shipped, *own.cards) for f in probed(card.label, partial(_card, card))]
+    found += [Finding("yours", trouble.message, False, trouble.remedy) for trouble in own.troubles]
     return found or [Finding("models", "none: only the filters can be used", False, "install live-sr again")]
 
 

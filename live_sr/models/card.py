@@ -9,17 +9,23 @@
     licence = "GPL-3.0-or-later"
     trained_on = "frames of Freedoom, OpenArena and SuperTux"
     steps = 100000
+    minutes = 75
+    machine = "two cores of an AMD EPYC, no graphics card"
+    notes = "stopped before its loss had settled"
     bytes = 204800
     sha256 = "..."
 
     [psnr_y]
-    openarena = { model = 33.20, bicubic = 32.09, lanczos = 32.18 }
+    openarena = { model = 33.20, bilinear = 31.61, bicubic = 32.09, lanczos = 32.18 }
 
-Only name and scale must be there. With bytes and sha256 a damaged file is recognised before anything reads it.
+Only name and scale must be there, and of a row of psnr_y all but bilinear. With bytes and sha256 a damaged file is
+recognised before anything reads it.
 """
 
 from __future__ import annotations
 
+import json
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -31,11 +37,12 @@ from live_sr.errors import ModelError, did_you_mean
 
 @dataclass(frozen=True)
 class Scores:
-    """PSNR of the luma in dB, on the held-out frames of one game engine."""
+    """PSNR of the luma in dB, on the held-out frames of one game engine; None: not measured."""
 
     model: float
     bicubic: float
     lanczos: float
+    bilinear: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,8 +50,8 @@ class ModelCard:
     """A model somebody can choose.
 
     onnx: the network; input "rgb", output "enlarged", float32 (1, 3, H, W) in 0..1, the output not clamped.
-    macs_per_pixel: multiply-adds per input pixel. multiple: what H and W must be a multiple of. Zero or an empty
-    string: not known. psnr_y: by game engine.
+    macs_per_pixel: multiply-adds per input pixel. multiple: what H and W must be a multiple of. steps, minutes and
+    machine: of its training. Zero or an empty string: not known. psnr_y: by game engine.
     """
 
     name: str
@@ -57,6 +64,9 @@ class ModelCard:
     licence: str = ""
     trained_on: str = ""
     steps: int = 0
+    minutes: int = 0
+    machine: str = ""
+    notes: str = ""
     bytes: int = 0
     sha256: str = ""
     psnr_y: Mapping[str, Scores] = field(default_factory=lambda: MappingProxyType({}))
@@ -67,8 +77,8 @@ class ModelCard:
         return f"{self.name} x{self.scale}"
 
 
-TEXTS = ("name", "architecture", "licence", "trained_on", "sha256")
-COUNTS = ("scale", "parameters", "macs_per_pixel", "multiple", "steps", "bytes")
+TEXTS = ("name", "architecture", "licence", "trained_on", "machine", "notes", "sha256")
+COUNTS = ("scale", "parameters", "macs_per_pixel", "multiple", "steps", "minutes", "bytes")
 REMEDY = "correct that card, or delete it: a model also runs without one"
 
 
@@ -93,6 +103,28 @@ def read(path: Path) -> ModelCard:
     return ModelCard(onnx=path.with_suffix(".onnx"), psnr_y=psnr_y, **texts, **counts)  # type: ignore[arg-type]
 
 
+def written(card: ModelCard) -> str:
+    """The card as TOML, which `read` reads again; what is not known is left out."""
+    lines = []
+    for f in fields(ModelCard):
+        value = getattr(card, f.name)
+        if f.name in ("name", "scale") or (f.name in TEXTS + COUNTS and value != f.default):
+            lines.append(f"{f.name} = {_quoted(value) if isinstance(value, str) else value}")
+    if card.psnr_y:
+        lines += ["", "[psnr_y]"]
+    for engine, row in card.psnr_y.items():
+        figures = [(f.name, getattr(row, f.name)) for f in fields(Scores)]
+        inner = ", ".join(f"{name} = {figure}" for name, figure in figures if figure is not None)
+        key = engine if re.fullmatch(r"[A-Za-z0-9_-]+", engine) else _quoted(engine)
+        lines.append(f"{key} = {{ {inner} }}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A basic string of TOML: as in JSON, but that DEL must be escaped too."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007F")
+
+
 def _text(value: object, key: str, path: Path) -> str:
     if not isinstance(value, str):
         raise ModelError(f"{path}: {key} = {value!r} must be text", REMEDY)
@@ -109,8 +141,9 @@ def _count(value: object, key: str, path: Path) -> int:
 def _psnr_y(value: object, path: Path) -> Mapping[str, Scores]:
     scores: dict[str, Scores] = {}
     for engine, row in value.items() if isinstance(value, dict) else [("psnr_y", value)]:
-        figures = [row.get(f.name) for f in fields(Scores)] if isinstance(row, dict) else [None]
-        if not all(isinstance(figure, int | float) for figure in figures):
+        figures = [row.get(f.name, f.default) for f in fields(Scores)] if isinstance(row, dict) else []
+        must = figures[:-1] if figures and figures[-1] is None else figures  # bilinear may be left out
+        if not must or not all(isinstance(figure, int | float) for figure in must):
             raise ModelError(f"{path}: psnr_y.{engine} must have model, bicubic and lanczos, in dB", REMEDY)
         scores[engine] = Scores(*figures)
     return MappingProxyType(scores)

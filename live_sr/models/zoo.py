@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from live_sr.errors import ModelError, did_you_mean
@@ -16,26 +18,49 @@ SCALE_IN_NAME = re.compile(r"(?:^|[-_.])(?:x([2-8])(?!\d)|([2-8])x(?![a-z0-9]))"
 USUAL = (2, 3, 4)
 
 
-def cards(folder: Path = WEIGHTS) -> list[ModelCard]:
-    """Every model in a folder, by name and scale: those with a card, and any other .onnx file whose scale can be told.
+@dataclass(frozen=True)
+class Shelf:
+    """The models of a folder; `troubles` are what could not be taken as one, each a sentence and a remedy."""
 
-    Raises ModelError when a card is wrong.
+    cards: tuple[ModelCard, ...]
+    troubles: tuple[ModelError, ...]
+
+
+def cards(folder: Path = WEIGHTS, user: Path | None = None) -> list[ModelCard]:
+    """Every model in a folder, by name and scale: those with a card, and any other .onnx file whose scale can be told;
+    and after them the models of the user's own.
+
+    Raises ModelError when a card in `folder` is wrong. In `user`, such a card is only left out; `own` tells it.
     """
-    found = [read(path) for path in folder.glob("*.toml")]
-    described = {card.onnx for card in found}
-    for path in folder.glob("*.onnx"):
-        if path not in described:
-            scale = _scale(path)
-            if scale:
-                found.append(ModelCard(_bare_name(path), scale, path))
-    return sorted(found, key=lambda card: (card.name, card.scale))
+    shelf = _shelf(folder)
+    if shelf.troubles:
+        raise shelf.troubles[0]
+    return [*shelf.cards, *(own(user, {card.name for card in shelf.cards}).cards if user else ())]
 
 
-def names(folder: Path = WEIGHTS) -> list[str]:
-    return sorted({card.name for card in cards(folder)})
+def own(folder: Path, taken: Iterable[str] = ()) -> Shelf:
+    """The user's models. A wrong card, a card without its network and a name among those `taken` are troubles."""
+    shelf = _shelf(folder)
+    good, troubles = [], list(shelf.troubles)
+    for card in shelf.cards:
+        if card.name in taken:
+            what = f'{card.onnx}: a model called "{card.name}" comes with live-sr and goes first'
+            remedy = f"`live-sr models add --name` keeps it, `live-sr models remove {card.name}` deletes yours"
+            troubles.append(ModelError(what, remedy))
+        elif not card.onnx.is_file():
+            what = f"the model {card.label} is missing: there is no file {card.onnx}"
+            troubles.append(ModelError(what, f"`live-sr models remove {bare_name(card.onnx)}`, or add it again"))
+        else:
+            good.append(card)
+    return Shelf(tuple(good), tuple(troubles))
 
 
-def find(name: str, scale: int, folder: Path = WEIGHTS) -> ModelCard:
+def names(folder: Path = WEIGHTS, user: Path | None = None) -> list[str]:
+    """Each once: those of `folder`, then the user's."""
+    return list(dict.fromkeys(card.name for card in cards(folder, user)))
+
+
+def find(name: str, scale: int, folder: Path = WEIGHTS, user: Path | None = None) -> ModelCard:
     """The model of that name (or in that .onnx file) and scale. Raises ModelError that says what there is instead.
 
     The scale of a file without a card is read from its shapes, else from its name, else it is taken to be `scale`:
@@ -46,7 +71,7 @@ def find(name: str, scale: int, folder: Path = WEIGHTS) -> ModelCard:
         if card.scale != scale:
             raise ModelError(f"{name} makes pictures x{card.scale}, not x{scale}", f"use scale {card.scale}")
         return card
-    there = cards(folder)
+    there = cards(folder, user)
     called_so = [card for card in there if card.name == name]
     for card in called_so:
         if card.scale == scale:
@@ -57,16 +82,16 @@ def find(name: str, scale: int, folder: Path = WEIGHTS) -> ModelCard:
     raise _unknown(name, sorted({card.name for card in there}))
 
 
-def scales(name: str, folder: Path = WEIGHTS) -> tuple[int, ...]:
+def scales(name: str, folder: Path = WEIGHTS, user: Path | None = None) -> tuple[int, ...]:
     """The scales of a model, ascending; of a file that does not tell, those it may have. Raises ModelError."""
     if _is_file(name):
         path = Path(name).expanduser()
         beside = path.with_suffix(".toml")
         told = read(beside).scale if beside.is_file() else _scale(path)
         return (told,) if told else USUAL
-    found = tuple(card.scale for card in cards(folder) if card.name == name)
+    found = tuple(card.scale for card in cards(folder, user) if card.name == name)
     if not found:
-        raise _unknown(name, names(folder))
+        raise _unknown(name, names(folder, user))
     return found
 
 
@@ -92,6 +117,29 @@ def verify(card: ModelCard) -> None:
         raise ModelError(f"the model {path} cannot be read: {error.strerror}", "check its permissions") from None
 
 
+def bare_name(path: Path) -> str:
+    """ "fast" of fast-x2.onnx, else the whole name."""
+    return re.sub(r"[-_.]x[2-8]$", "", path.stem, flags=re.IGNORECASE)
+
+
+def _shelf(folder: Path) -> Shelf:
+    """By name and scale."""
+    found: list[ModelCard] = []
+    troubles: list[ModelError] = []
+    described = set()
+    for path in sorted(folder.glob("*.toml")):
+        described.add(path.with_suffix(".onnx"))
+        try:
+            found.append(read(path))
+        except ModelError as error:
+            troubles.append(error)
+    for path in sorted(folder.glob("*.onnx")):
+        scale = None if path in described else _scale(path)
+        if scale:
+            found.append(ModelCard(bare_name(path), scale, path))
+    return Shelf(tuple(sorted(found, key=lambda card: (card.name, card.scale))), tuple(troubles))
+
+
 def _is_file(name: str) -> bool:
     return name.lower().endswith(".onnx")
 
@@ -105,7 +153,7 @@ def _of_file(path: Path, scale: int) -> ModelCard:
     beside = path.with_suffix(".toml")
     if beside.is_file():
         return read(beside)
-    bare = ModelCard(_bare_name(path), scale, path)
+    bare = ModelCard(bare_name(path), scale, path)
     verify(bare)
     return ModelCard(bare.name, _scale(path) or scale, path)
 
@@ -120,8 +168,3 @@ def _scale(path: Path) -> int | None:
         return fixed
     named = SCALE_IN_NAME.search(path.stem)
     return int(named[1] or named[2]) if named else None
-
-
-def _bare_name(path: Path) -> str:
-    """ "fast" of fast-x2.onnx, else the whole name."""
-    return re.sub(r"[-_.]x[2-8]$", "", path.stem, flags=re.IGNORECASE)
