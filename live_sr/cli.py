@@ -72,10 +72,57 @@ def _bench(a: argparse.Namespace) -> int:
     return bench.main(options)
 
 
+def _evaluate(a: argparse.Namespace) -> int:
+    from live_sr.quality import run as quality
+
+    options = quality.Options(
+        sets=tuple(a.sets),
+        videos=tuple((small, large) for small, large in a.video),
+        models=a.models,
+        scales=a.scale,
+        engine=a.engine,
+        precision=a.precision,
+        degrade=a.degrade,
+        metrics=a.metrics,
+        limit=a.limit,
+        json=a.json,
+        csv=a.csv,
+        plot=a.plot,
+        cost=a.cost,
+        sheet=a.sheet,
+    )
+    return quality.main(options)
+
+
 def _doctor(a: argparse.Namespace) -> int:
     from live_sr import doctor
 
     return doctor.main(as_json=a.json, config=_config_path(None))
+
+
+def _record(a: argparse.Namespace) -> int:
+    from live_sr import recording
+    from live_sr.app.run import Request
+
+    return recording.run(
+        Request(a.window, a.pid, a.region, a.monitor, seconds=a.seconds),
+        recording.Order(a.out, a.every, a.count),
+        _config_path(a.config),
+        {"capture": {"backend": a.capture}} if a.capture else {},
+    )
+
+
+def _models(a: argparse.Namespace) -> int:
+    from live_sr import collection
+
+    match a.action:
+        case "show":
+            return collection.show(a.name)
+        case "add":
+            return collection.add(a.files, a.name, a.scale, replace=a.replace)
+        case "remove":
+            return collection.remove(a.name, a.scale)
+    return collection.show_list()
 
 
 def _config_path(given: Path | None) -> Path | None:
@@ -128,6 +175,12 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number of frames; give 1 or more')
+    return int(text)
+
+
 def _scale(text: str) -> int | str:
     if text == "fit":
         return "fit"
@@ -143,17 +196,18 @@ def _scales(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
+def _names(text: str) -> tuple[str, ...]:
+    """What is between the commas, each once."""
+    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="live-sr", description="Neural super-resolution on a live game window.")
     parser.add_argument("--version", action="version", version=f"live-sr {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="upscale a game's window while it runs")
-    what = run.add_mutually_exclusive_group()
-    what.add_argument("--window", metavar="TITLE", help="the window whose title or process contains this")
-    what.add_argument("--pid", type=int, help="the window of this process")
-    what.add_argument("--region", type=_region, metavar="X,Y,W,H", help="a part of the desktop, in pixels")
-    what.add_argument("--monitor", type=int, metavar="N", help="a whole monitor, counted from 1")
+    _subject_flags(run)
     run.add_argument("--wait", action="store_true", help="wait for the window to appear, and to come back once closed")
     run.add_argument("--log", type=Path, metavar="FILE.csv", help="write one row for each shown frame")
     run.add_argument("--seconds", type=_seconds, help="end after so many seconds")
@@ -181,10 +235,77 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file")
     bench.set_defaults(command=_bench)
 
+    _evaluate_flags(commands.add_parser("evaluate", help="measure the quality of networks and filters on pictures"))
+
     doctor = commands.add_parser("doctor", help="what is here, what was chosen and why, how to get the rest")
     doctor.add_argument("--json", action="store_true", help="as JSON")
     doctor.set_defaults(command=_doctor)
+    _record_command(commands.add_parser("record", help="save frames of a game while it is played, to train with"))
+    _models_command(commands.add_parser("models", help="the models there are; add and remove your own"))
     return parser
+
+
+def _record_command(record: argparse.ArgumentParser) -> None:
+    _subject_flags(record)
+    record.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the pictures")
+    record.add_argument("--every", type=_seconds, default=0.5, metavar="SECONDS", help="between two frames (0.5)")
+    record.add_argument("--count", type=_number, metavar="N", help="end after so many frames were saved")
+    record.add_argument("--seconds", type=_seconds, help="end after so many seconds")
+    record.add_argument("--capture", metavar="NAME", help="x11, dxgi, wgc or mss")
+    record.add_argument("--config", type=Path, metavar="FILE", help="settings (config.toml)")
+    record.set_defaults(command=_record)
+
+
+def _models_command(models: argparse.ArgumentParser) -> None:
+    actions = models.add_subparsers(dest="action", metavar="ACTION")
+    actions.add_parser("list", help="all there are, and what runs them here")
+    show = actions.add_parser("show", help="what is known of one")
+    show.add_argument("name", metavar="NAME")
+    add = actions.add_parser("add", help="try a model and keep it among yours")
+    add.add_argument("files", nargs="+", type=Path, metavar="FILE.onnx")
+    add.add_argument("--name", help="what to call it (what its card or its file's name says)")
+    add.add_argument("--scale", type=int, choices=(2, 3, 4), help="how much it enlarges, where the file does not tell")
+    add.add_argument("--replace", action="store_true", help="in the place of one of yours with the same name")
+    remove = actions.add_parser("remove", help="delete one of yours")
+    remove.add_argument("name", metavar="NAME")
+    remove.add_argument("--scale", type=int, choices=(2, 3, 4), help="only this one (all)")
+    models.set_defaults(command=_models)
+
+
+def _subject_flags(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--window", metavar="TITLE", help="the window whose title or process contains this")
+    what.add_argument("--pid", type=int, help="the window of this process")
+    what.add_argument("--region", type=_region, metavar="X,Y,W,H", help="a part of the desktop, in pixels")
+    what.add_argument("--monitor", type=int, metavar="N", help="a whole monitor, counted from 1")
+
+
+def _evaluate_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "sets", type=Path, nargs="*", metavar="SET_DIR", help="lr/ and hr/ in it; or large frames, or a video of them"
+    )
+    parser.add_argument("--video", type=Path, nargs=2, action="append", default=[], metavar=("LR", "HR"))
+    parser.add_argument(
+        "--models", type=_names, default=("fast", "bicubic"), metavar="A,...", help="networks, filters, model files"
+    )
+    parser.add_argument("--scale", type=_scales, default=(2,), metavar="N,...", help="2, 3, 4 (2)")
+    parser.add_argument("--engine", default="auto", metavar="NAME", help="the engine for networks")
+    parser.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: the fastest that is safe")
+    parser.add_argument(
+        "--degrade",
+        type=_names,
+        default=(),
+        metavar="KIND,...",
+        help="shrink large frames: box, bicubic, lanczos, point, realesrgan",
+    )
+    parser.add_argument("--metrics", type=_names, default=(), metavar="NAME,...", help="all, or some by name")
+    parser.add_argument("--limit", type=int, metavar="N", help="the first N frames of each set")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="the same as comma-separated values")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw quality against cost")
+    parser.add_argument("--cost", choices=("ms", "macs"), default="ms", help="of the plot: time, or multiply-adds")
+    parser.add_argument("--sheet", type=Path, metavar="FILE.png|.html", help="crops side by side, to look at")
+    parser.set_defaults(command=_evaluate)
 
 
 def _picture_flags(parser: argparse.ArgumentParser) -> None:

@@ -9,9 +9,19 @@ PACKAGE = Path(__file__).parent.parent / "live_sr"
 
 OWNERS = {
     "PyQt6": ("overlay",),
-    "openvino": ("engine/openvino.py",),
-    "torch": ("models/nets.py",),
-    "cv2": ("engine/filters.py", "pictures.py"),
+    "openvino": ("engine/openvino.py", "engine/frozen.py"),
+    "ncnn": ("engine/ncnn.py",),
+    "spandrel": ("engine/eager.py",),
+    "torchvision": ("engine/eager.py",),
+    "safetensors": ("models/nets.py",),
+    "torch": ("models/nets.py", "engine/eager.py", "quality/perceptual.py"),
+    # degradation: its kernels; quality: what is read from a set and averaged to size, and the captions of its sheet
+    "cv2": ("engine/filters.py", "pictures.py", "degradation.py", "quality/sets.py", "quality/sheet.py"),
+    "piq": ("quality/perceptual.py",),
+    "flip_evaluator": ("quality/flip.py",),
+    "brisque": ("quality/noreference.py",),
+    "imageio_ffmpeg": ("quality/vmaf.py",),
+    "matplotlib": ("quality/plot.py",),
     "av": ("capture/video.py",),
     "mss": ("capture/mss.py",),
     "dxcam": ("capture/dxgi.py",),
