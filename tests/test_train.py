@@ -15,8 +15,7 @@ from safetensors import safe_open
 
 from live_sr.engine.openvino import OpenVINOEngine
 from live_sr.frame import Frame, Size, fresh, size_of
-from live_sr.models import zoo
-from live_sr.models import nets
+from live_sr.models import nets, zoo
 from live_sr.models.nets import CellNet
 
 ROOT = Path(__file__).parent.parent

@@ -71,6 +71,7 @@ def openvino_job(card: ModelCard, size: Size, precision: str, threads: int) -> J
 
 def torch_job(card: ModelCard, size: Size, precision: str, threads: int) -> Job:
     import torch
+
     from live_sr.models import nets
 
     net, _ = nets.load(card.onnx.with_suffix(".safetensors"))
