@@ -20,7 +20,7 @@ from live_sr.models.nets import CellNet
 
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "tools"))
-from frames import Pair, Patches, Source, psnr_y, read_sources, split  # noqa: E402
+from frames import Pair, Patches, Source, psnr_y, read_pairs, read_sources, split  # noqa: E402
 from losses import fft_loss, psnr_loss, relativistic  # noqa: E402
 
 
@@ -159,6 +159,14 @@ def test_a_source_is_drawn_from_by_its_weight() -> None:
     assert large.shape == (200, 3, 64, 64)
     bright = float((small[:, 0, 0, 0] > 0.5).float().mean())
     assert 0.8 < bright < 0.98
+
+
+def test_frames_of_an_odd_size_lose_their_last_row_or_column(tmp_path: Path) -> None:
+    for side, size in (("lr", (75, 63)), ("hr", (300, 252))):
+        (tmp_path / side).mkdir()
+        cv2.imwrite(str(tmp_path / side / "a_1.png"), np.zeros((*size, 3), np.uint8))
+    (pair,) = read_pairs(tmp_path, 2)
+    assert (pair.small.shape, pair.large.shape) == ((74, 62, 3), (148, 124, 3))
 
 
 def test_a_manifest_names_sources_and_their_weights(pairs: Path, tmp_path: Path) -> None:

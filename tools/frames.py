@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from live_sr.models.nets import CELL
+
 GRID = 16  # patches are chosen by the contrast of the 16x16-pixel block in their middle
 BORDER = 8  # pixels left out at each edge when PSNR is measured
 
@@ -67,7 +69,9 @@ def read_pairs(folder: Path, scale: int) -> list[Pair]:
             raise SystemExit(f"{small_path} has no partner {large_path}; make the pairs again")
         small = read_rgb(small_path)
         size = (small.shape[1] * scale, small.shape[0] * scale)
-        pairs.append(Pair(small_path.stem, small, cv2.resize(read_rgb(large_path), size, interpolation=cv2.INTER_AREA)))
+        large = cv2.resize(read_rgb(large_path), size, interpolation=cv2.INTER_AREA)
+        height, width = (side // CELL * CELL for side in small.shape[:2])  # the network works on whole cells
+        pairs.append(Pair(small_path.stem, small[:height, :width], large[: height * scale, : width * scale]))
     return pairs
 
 
