@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import platform
 import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from time import monotonic
 
-from live_sr import __version__, assembly, backends, hardware
+from live_sr import assembly, backends
 from live_sr.contracts import Engine, FrameSource, Job
 from live_sr.counting import CountingDisplay
 from live_sr.errors import LiveSRError, UsageError
 from live_sr.frame import Size
+from live_sr.hardware import Machine
 from live_sr.latency import Latency, Percentiles, Report
 from live_sr.pipeline import WAIT_S, Pipeline
 
@@ -62,23 +59,11 @@ class Run:
     stages_ms: dict[str, Percentiles]
 
 
-@dataclass(frozen=True)
-class Machine:
-    system: str
-    python: str
-    processor: str
-    cores: int
-    load: float  # over the last minute, at the start: a busy machine gives upper bounds
-    live_sr: str
-    packages: dict[str, str]
-    date: str
-
-
 def main(options: BenchOptions) -> int:
     """Runs, prints a table, writes the JSON. Raises LiveSRError."""
     check(options)
     sides = [(m, s, e) for m in options.models for s in options.scales for e in options.engines]
-    machine = this_machine()
+    machine = Machine.here(PACKAGES)
     print(f"{machine.processor}, {machine.cores} cores, load {machine.load:.1f}; {machine.system}, {machine.date}")
     kept: dict[tuple[str, int, str], list[Run]] = {side: [] for side in sides}
     for number in range(options.rounds):  # interleaved: the machine's moods meet all sides alike
@@ -203,25 +188,6 @@ def write_json(path: Path, machine: Machine, runs: Sequence[Run]) -> None:
         part.replace(path)
     except OSError as error:
         raise LiveSRError(f"{path} cannot be written: {error.strerror}", "choose another --json file") from None
-
-
-def this_machine() -> Machine:
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return Machine(
-        system=platform.platform(terse=True),
-        python=platform.python_version(),
-        processor=hardware.processor_name(),
-        cores=os.cpu_count() or 1,
-        load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0,
-        live_sr=__version__,
-        packages=versions,
-        date=datetime.now(UTC).strftime("%Y-%m-%d"),
-    )
 
 
 def tell_progress(words: str) -> None:

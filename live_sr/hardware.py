@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import shutil
 import subprocess
+from collections.abc import Iterable
 from ctypes import Structure, byref, sizeof, wintypes
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
+
+from live_sr import __version__
 
 CPUINFO = Path("/proc/cpuinfo")
 DRM = Path("/sys/class/drm")
@@ -31,6 +38,39 @@ FEATURES = (
     ("i8mm", "INT8 matrices"),
 )
 VENDORS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel", "0x1af4": "virtio", "0x15ad": "VMware"}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where figures were taken. packages: name to version, of those that are installed."""
+
+    system: str
+    python: str
+    processor: str
+    cores: int
+    load: float  # over the last minute, at the start: a busy machine gives upper bounds of times
+    live_sr: str
+    packages: dict[str, str]
+    date: str
+
+    @classmethod
+    def here(cls, packages: Iterable[str]) -> Machine:
+        versions = {}
+        for package in packages:
+            try:
+                versions[package] = metadata.version(package)
+            except metadata.PackageNotFoundError:
+                continue
+        return cls(
+            system=platform.platform(terse=True),
+            python=platform.python_version(),
+            processor=processor_name(),
+            cores=os.cpu_count() or 1,
+            load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0,
+            live_sr=__version__,
+            packages=versions,
+            date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        )
 
 
 def processor_name(cpuinfo: Path = CPUINFO) -> str:

@@ -6,16 +6,12 @@ import csv
 import dataclasses
 import io
 import json
-import os
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib import metadata
 
 import numpy as np
 
-from live_sr import __version__, hardware
+from live_sr.hardware import Machine
 from live_sr.quality.metrics import METRICS, Metric
 
 MEAN = "mean"  # what the rows over all sets are called
@@ -55,37 +51,6 @@ class Row:
     def group(self) -> tuple[int, str, str]:
         """What may be compared: the same pictures at the same scale."""
         return self.scale, self.degrade or "", self.set
-
-
-@dataclass(frozen=True)
-class Machine:
-    system: str
-    python: str
-    processor: str
-    cores: int
-    load: float  # over the last minute, at the start: a busy machine gives upper bounds of ms
-    live_sr: str
-    packages: dict[str, str]
-    date: str
-
-    @classmethod
-    def here(cls) -> Machine:
-        versions = {}
-        for package in PACKAGES:
-            try:
-                versions[package] = metadata.version(package)
-            except metadata.PackageNotFoundError:
-                continue
-        return cls(
-            system=platform.platform(terse=True),
-            python=platform.python_version(),
-            processor=hardware.processor_name(),
-            cores=os.cpu_count() or 1,
-            load=round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else 0.0,
-            live_sr=__version__,
-            packages=versions,
-            date=datetime.now(UTC).strftime("%Y-%m-%d"),
-        )
 
 
 def with_means(rows: Sequence[Row]) -> list[Row]:

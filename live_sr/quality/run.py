@@ -13,6 +13,7 @@ import numpy as np
 
 from live_sr import assembly, backends
 from live_sr.errors import LiveSRError, MissingPart, ModelError, UsageError
+from live_sr.hardware import Machine
 from live_sr.quality import metrics, rows, sets
 from live_sr.quality.contender import Contender
 from live_sr.quality.files import write
@@ -46,7 +47,7 @@ class Options:
 def main(options: Options) -> int:
     """Measures, prints a table, writes what was asked for. Raises LiveSRError when there is nothing to tell."""
     contest = Contest(options)
-    machine = rows.Machine.here()
+    machine = Machine.here(rows.PACKAGES)
     print(f"{machine.processor}, {machine.cores} cores, load {machine.load:.1f}; {machine.system}, {machine.date}")
     for scale in options.scales:
         contest.at(scale)
