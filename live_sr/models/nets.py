@@ -179,6 +179,7 @@ def save(net: CellNet, path: Path, steps: int, kept: torch.dtype = torch.float32
     part = path.with_suffix(".part")
     state = {name: values.to(kept).contiguous() for name, values in plain.state_dict().items()}
     save_file(state, part, metadata={key: str(value) for key, value in about.items()})
+    part.chmod(0o644)  # safetensors lets only the owner read
     part.replace(path)
 
 
