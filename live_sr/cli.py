@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from live_sr import __version__
+from live_sr import __version__, typed
 from live_sr.errors import LiveSRError, UsageError
-from live_sr.frame import Rect, Size
+from live_sr.frame import Size
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-LARGEST = 16384  # pixels a side, of what can be benchmarked
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -146,61 +145,6 @@ def _overrides(a: argparse.Namespace) -> dict[str, dict[str, Any]]:
     return {section: values for section, values in given.items() if values}
 
 
-def _size(text: str) -> Size:
-    width, _, height = text.lower().partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) > 0 and int(height) > 0):
-        raise argparse.ArgumentTypeError(f'"{text}" is not a size; write it like 480x270')
-    if max(int(width), int(height)) > LARGEST:
-        raise argparse.ArgumentTypeError(f'"{text}" is too large; at most {LARGEST} pixels a side')
-    return Size(int(width), int(height))
-
-
-def _region(text: str) -> Rect:
-    try:
-        x, y, width, height = (int(part) for part in text.split(","))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f'"{text}" is not a region; write it as X,Y,WIDTH,HEIGHT') from None
-    if width < 1 or height < 1:
-        raise argparse.ArgumentTypeError(f'"{text}" is empty; width and height must be at least 1')
-    return Rect(x, y, width, height)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e6:
-        raise argparse.ArgumentTypeError(f'"{text}" is not a time; give seconds, more than 0')
-    return seconds
-
-
-def _number(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f'"{text}" is not a number of frames; give 1 or more')
-    return int(text)
-
-
-def _scale(text: str) -> int | str:
-    if text == "fit":
-        return "fit"
-    if text.lstrip("x") not in ("2", "3", "4"):
-        raise argparse.ArgumentTypeError(f'"{text}" is not a scale; one of 2, 3, 4, fit')
-    return int(text.lstrip("x"))
-
-
-def _scales(text: str) -> tuple[int, ...]:
-    parts = [part.strip().lstrip("x") for part in text.split(",")]
-    if any(part not in ("2", "3", "4") for part in parts):
-        raise argparse.ArgumentTypeError(f'"{text}" is not a list of scales; write it like 2,4')
-    return tuple(int(part) for part in parts)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    """What is between the commas, each once."""
-    return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="live-sr", description="Neural super-resolution on a live game window.")
     parser.add_argument("--version", action="version", version=f"live-sr {__version__}")
@@ -210,13 +154,13 @@ def _parser() -> argparse.ArgumentParser:
     _subject_flags(run)
     run.add_argument("--wait", action="store_true", help="wait for the window to appear, and to come back once closed")
     run.add_argument("--log", type=Path, metavar="FILE.csv", help="write one row for each shown frame")
-    run.add_argument("--seconds", type=_seconds, help="end after so many seconds")
+    run.add_argument("--seconds", type=typed.seconds, help="end after so many seconds")
     run.add_argument("--capture", metavar="NAME", help="x11, dxgi, wgc or mss")
     _picture_flags(run)
     run.set_defaults(command=_run)
 
     demo = commands.add_parser("demo", help="see it work on a bundled recording of a game")
-    demo.add_argument("--seconds", type=_seconds, help="end after so many seconds")
+    demo.add_argument("--seconds", type=typed.seconds, help="end after so many seconds")
     demo.add_argument("--output", type=Path, default=Path("demo.png"), help="picture left behind (demo.png)")
     demo.add_argument("--no-window", action="store_true", help="do not open a window even if there is a screen")
     _picture_flags(demo)
@@ -224,9 +168,11 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser("bench", help="measure frame rate and latency, without a window")
     bench.add_argument("--source", default="pattern", metavar="pattern|FILE", help="a test pattern, or a video")
-    bench.add_argument("--size", type=_size, default=Size(480, 270), metavar="WxH", help="of the pattern (480x270)")
+    bench.add_argument(
+        "--size", type=typed.size, default=Size(480, 270), metavar="WxH", help="of the pattern (480x270)"
+    )
     bench.add_argument("--model", default="fast", metavar="NAME,...", help="networks or filters (fast)")
-    bench.add_argument("--scale", type=_scales, default=(2,), metavar="N,...", help="2, 3, 4 (2)")
+    bench.add_argument("--scale", type=typed.scales, default=(2,), metavar="N,...", help="2, 3, 4 (2)")
     bench.add_argument("--engine", default="auto", metavar="NAME,...", help="engines (the best that runs here)")
     bench.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: the fastest that is safe")
     bench.add_argument("--seconds", type=float, default=5.0, help="of each run, after the warm-up (5)")
@@ -248,9 +194,9 @@ def _parser() -> argparse.ArgumentParser:
 def _record_command(record: argparse.ArgumentParser) -> None:
     _subject_flags(record)
     record.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the pictures")
-    record.add_argument("--every", type=_seconds, default=0.5, metavar="SECONDS", help="between two frames (0.5)")
-    record.add_argument("--count", type=_number, metavar="N", help="end after so many frames were saved")
-    record.add_argument("--seconds", type=_seconds, help="end after so many seconds")
+    record.add_argument("--every", type=typed.seconds, default=0.5, metavar="SECONDS", help="between two frames (0.5)")
+    record.add_argument("--count", type=typed.number, metavar="N", help="end after so many frames were saved")
+    record.add_argument("--seconds", type=typed.seconds, help="end after so many seconds")
     record.add_argument("--capture", metavar="NAME", help="x11, dxgi, wgc or mss")
     record.add_argument("--config", type=Path, metavar="FILE", help="settings (config.toml)")
     record.set_defaults(command=_record)
@@ -276,7 +222,7 @@ def _subject_flags(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--window", metavar="TITLE", help="the window whose title or process contains this")
     what.add_argument("--pid", type=int, help="the window of this process")
-    what.add_argument("--region", type=_region, metavar="X,Y,W,H", help="a part of the desktop, in pixels")
+    what.add_argument("--region", type=typed.region, metavar="X,Y,W,H", help="a part of the desktop, in pixels")
     what.add_argument("--monitor", type=int, metavar="N", help="a whole monitor, counted from 1")
 
 
@@ -286,19 +232,23 @@ def _evaluate_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--video", type=Path, nargs=2, action="append", default=[], metavar=("LR", "HR"))
     parser.add_argument(
-        "--models", type=_names, default=("fast", "bicubic"), metavar="A,...", help="networks, filters, model files"
+        "--models",
+        type=typed.names,
+        default=("fast", "bicubic"),
+        metavar="A,...",
+        help="networks, filters, model files",
     )
-    parser.add_argument("--scale", type=_scales, default=(2,), metavar="N,...", help="2, 3, 4 (2)")
+    parser.add_argument("--scale", type=typed.scales, default=(2,), metavar="N,...", help="2, 3, 4 (2)")
     parser.add_argument("--engine", default="auto", metavar="NAME", help="the engine for networks")
     parser.add_argument("--precision", default="auto", choices=PRECISIONS, help="auto: the fastest that is safe")
     parser.add_argument(
         "--degrade",
-        type=_names,
+        type=typed.names,
         default=(),
         metavar="KIND,...",
         help="shrink large frames: box, bicubic, lanczos, point, realesrgan",
     )
-    parser.add_argument("--metrics", type=_names, default=(), metavar="NAME,...", help="all, or some by name")
+    parser.add_argument("--metrics", type=typed.names, default=(), metavar="NAME,...", help="all, or some by name")
     parser.add_argument("--limit", type=int, metavar="N", help="the first N frames of each set")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to a file")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="the same as comma-separated values")
@@ -309,8 +259,8 @@ def _evaluate_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _picture_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="NAME", help="a network or filter")
-    parser.add_argument("--scale", type=_scale, metavar="N|fit", help="2, 3, 4, or fit")
+    parser.add_argument("--model", metavar="NAME", help="a network, a filter, or a model file")
+    parser.add_argument("--scale", type=typed.scale, metavar="N|fit", help="2, 3, 4, or fit")
     parser.add_argument("--engine", metavar="NAME", help="openvino or filters")
     parser.add_argument("--precision", choices=PRECISIONS, help="auto: the fastest that is safe")
     parser.add_argument("--mode", choices=("cover", "beside"), help="over the game, or a window of its own")
