@@ -2,10 +2,12 @@
 
     python tools/scenes.py ui --count 150 --out DIR
     python tools/scenes.py pixel --count 200 --out DIR
+    python tools/scenes.py pixel --sprites GAME_ART GAME_ART --count 200 --out DIR
+    python tools/scenes.py menu --behind PAIRS PAIRS --count 150 --out DIR
 
-`ui`: panels, running text in many fonts, bars, grids, thin lines over textures. `pixel`: tile maps and sprites drawn at
-a low logical resolution and shown with point sampling, mostly. Every scene is painted twice, at 480x270 and at 1920x1080,
-so that the small one has the aliasing and the glyphs that a small window really shows. Writes DIR/lr and DIR/hr.
+`ui`: panels, running text in many fonts, bars, grids, thin lines over textures. `pixel`: tile maps and sprites of a low
+logical resolution, mostly point-sampled. Every scene is painted twice, at 480x270 and at 1920x1080, so that the small
+one has the aliasing and the glyphs that a small window really shows. Writes DIR/lr and DIR/hr.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import cv2
 import numpy as np
+from interfaces import frames, menu
 from PyQt6.QtCore import QPointF, QRectF, Qt
 from PyQt6.QtGui import (
     QBrush,
@@ -33,9 +36,12 @@ from PyQt6.QtGui import (
     QPen,
     QPolygonF,
 )
+from sprites import Art, read_art, world
+
+from live_sr.errors import UsageError
 
 WIDTH, HEIGHT = 480, 270  # the units of a scene
-SIZES = {"lr": 1, "hr": 4}
+SIZES = {"hr": 4, "lr": 1}  # in this order: whoever lists lr/ meanwhile finds the partner of each
 SAYINGS = (
     "Level Health Mana Armour Score Lives Time Bonus Quest Inventory Options Resume Quit Save Load Continue New Game "
     "Attack Defend Sword Shield Potion Key Door North South East West Wood Stone Iron Gold Crystal Ammo Reload Wave "
@@ -48,7 +54,8 @@ Paint = Callable[[QPainter, Random], None]
 
 
 def colour(r: Random, low: int = 0, high: int = 256, alpha: int = 255) -> QColor:
-    return QColor(*(int(v) for v in r.integers(low, high, 3)), alpha)
+    red, green, blue = (int(v) for v in r.integers(low, high, 3))
+    return QColor(red, green, blue, alpha)
 
 
 def words(r: Random, count: int) -> str:
@@ -62,7 +69,7 @@ def image(pixels: np.ndarray) -> QImage:
     """A QImage of its own from RGBA uint8 (H, W, 4)."""
     pixels = np.ascontiguousarray(pixels, np.uint8)
     return QImage(
-        pixels.data, pixels.shape[1], pixels.shape[0], 4 * pixels.shape[1], QImage.Format.Format_RGBA8888
+        pixels.tobytes(), pixels.shape[1], pixels.shape[0], 4 * pixels.shape[1], QImage.Format.Format_RGBA8888
     ).copy()
 
 
@@ -251,6 +258,21 @@ def pixel_art(p: QPainter, r: Random) -> None:
         letters(p, r, unit)
 
 
+def of_sprites(games: list[Art]) -> Paint:
+    """Scenes of the art of games, one game in each, with text in a bitmap font or a drawn one over it."""
+
+    def paint(p: QPainter, r: Random) -> None:
+        unit = world(p, games[r.integers(len(games))], r)
+        sharp = r.random() < 0.75
+        for _ in range(int(r.integers(1, 6))):
+            if sharp:
+                letters(p, r, unit)
+            else:
+                text(p, r, r.uniform(0, WIDTH - 60), r.uniform(8, HEIGHT), words(r, int(r.integers(1, 5))))
+
+    return paint
+
+
 def letters(p: QPainter, r: Random, unit: float) -> None:
     """A line of text in a bitmap font: drawn small without smoothing, shown as large as the art."""
     said = words(r, int(r.integers(1, 5)))
@@ -269,21 +291,39 @@ def letters(p: QPainter, r: Random, unit: float) -> None:
     p.drawImage(QRectF(at[0], at[1], strip.width() * unit, strip.height() * unit), strip)
 
 
-def painted(paint: Paint, seed: int, times: int) -> np.ndarray:
-    """The scene of that seed, BGRA uint8, `times` as large as its units."""
+def on_canvas(paint: Callable[[QPainter], None], times: int) -> np.ndarray:
+    """What `paint` draws, BGRA uint8, `times` as large as its units."""
     canvas = QImage(WIDTH * times, HEIGHT * times, QImage.Format.Format_RGB32)
     canvas.fill(Qt.GlobalColor.black)
     p = QPainter(canvas)
     p.scale(times, times)
-    paint(p, np.random.default_rng(seed))
+    paint(p)
     p.end()
     bits = canvas.constBits()
     assert bits is not None
-    return np.frombuffer(bits.asarray(canvas.sizeInBytes()), np.uint8).reshape(HEIGHT * times, WIDTH * times, 4).copy()
+    return np.frombuffer(bits.asstring(canvas.sizeInBytes()), np.uint8).reshape(HEIGHT * times, WIDTH * times, 4).copy()
 
 
-SCENES: dict[str, Paint] = {"ui": interface, "pixel": pixel_art}
+def painted(paint: Paint, seed: int, times: int) -> np.ndarray:
+    """The scene of that seed."""
+    return on_canvas(lambda p: paint(p, np.random.default_rng(seed)), times)
+
+
+# fonts without letters, and two of the sheets that tools/read_text.py reads
+LEFT_OUT = ("Symbol", "Math", "D0500", "Open Sans", "Cantarell")
+SCENES = ("ui", "pixel", "menu")
 FAMILIES: list[str] = []
+
+
+def chosen(kind: str, sprites: list[Path], pairs: list[Path]) -> Paint:
+    """What paints scenes of that kind. Raises UsageError for folders without art."""
+    if kind == "menu":
+        games = frames(pairs)
+        scalable = [family for family in FAMILIES if QFontDatabase.isSmoothlyScalable(family)]
+        return lambda p, r: menu(p, r, scalable, games)
+    if kind == "pixel":
+        return of_sprites(read_art(sprites)) if sprites else pixel_art
+    return interface
 
 
 def main() -> None:
@@ -291,16 +331,24 @@ def main() -> None:
     parser.add_argument("kind", choices=SCENES)
     parser.add_argument("--count", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--sprites", type=Path, nargs="+", metavar="DIR", help="for pixel: each a game's art, PNG files"
+    )
+    parser.add_argument("--behind", type=Path, nargs="+", metavar="DIR", help="for menu: pairs, lr/ at 480x270")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
     application = QGuiApplication([])  # kept until the end: without it Qt has no fonts
-    FAMILIES.extend(f for f in QFontDatabase.families() if not any(odd in f for odd in ("Symbol", "Math", "D0500")))
+    FAMILIES.extend(f for f in QFontDatabase.families() if not any(odd in f for odd in LEFT_OUT))
+    try:
+        paint = chosen(args.kind, args.sprites or [], args.behind or [])
+    except UsageError as error:
+        parser.error(f"{error.message}; {error.remedy}")
     for number in range(args.seed, args.seed + args.count):
         for side, times in SIZES.items():
             path = args.out / side / f"{args.kind}{number:04}_00000.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_suffix(".part.png")
-            cv2.imwrite(str(part), painted(SCENES[args.kind], number, times)[..., :3])
+            part = args.out / "part.png"
+            cv2.imwrite(str(part), painted(paint, number, times)[..., :3])
             part.replace(path)
     application.quit()
 
