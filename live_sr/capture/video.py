@@ -12,13 +12,15 @@ import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from live_sr.errors import SourceClosed, UsageError
 from live_sr.frame import Frame, Pixels, Size, Stamps, fitting
 
 SECOND_NS = 1_000_000_000
 USUAL_RATE = 30.0  # frames per second, for a file that tells neither times nor a rate
+# FFmpeg's default conversion from YUV darkens a picture by about a level
+EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 
 
 class VideoSource:
@@ -106,7 +108,7 @@ class VideoSource:
         return frame
 
     def _deliver(self, frame: VideoFrame, seen: int, into: Pixels | None) -> Frame[Pixels]:
-        picture = self._reformatter.reformat(frame, format="bgra")
+        picture = self._reformatter.reformat(frame, format="bgra", interpolation=EXACT)
         self._size = Size(picture.width, picture.height)
         pixels = fitting(into, self._size)
         plane = picture.planes[0]
