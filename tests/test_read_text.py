@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 sys.path.append(str(Path(__file__).parent.parent / "tools"))
 import read_text
+from PyQt6 import sip
 from PyQt6.QtGui import QGuiApplication
 
 
 @pytest.fixture(scope="module", autouse=True)
 def qt() -> Iterator[None]:
-    application = QGuiApplication.instance() or QGuiApplication([])
+    application = QGuiApplication(["read_text", *read_text.OFFSCREEN])
     yield
-    del application
+    sip.delete(application)  # the tests of the window make their own
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import cv2
@@ -35,6 +34,7 @@ from live_sr.errors import LiveSRError
 from live_sr.frame import Frame, Pixels, Size, size_of
 
 SHEET = Size(480, 270)
+OFFSCREEN = ("-platform", "offscreen")  # for Qt: there need be no screen
 FONTS = ("DejaVu Sans", "Open Sans", "Cantarell", "DejaVu Serif", "DejaVu Sans Mono")
 HEIGHTS = tuple(range(8, 17))  # one line of each, in pixels
 PITCH, LEFT = 29, 10  # pixels from line to line and from the left edge
@@ -250,7 +250,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
-    application = QGuiApplication(["read_text"])  # kept until the end: without it Qt has no fonts
+    application = QGuiApplication(["read_text", *OFFSCREEN])  # kept until the end: without it Qt has no fonts
     missing = set(FONTS) - set(QFontDatabase.families())
     if missing:
         raise SystemExit(f"read_text: these fonts are not installed: {', '.join(sorted(missing))}")

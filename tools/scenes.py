@@ -13,11 +13,8 @@ one has the aliasing and the glyphs that a small window really shows. Writes DIR
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from pathlib import Path
-
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import cv2
 import numpy as np
@@ -40,6 +37,7 @@ from sprites import Art, read_art, world
 
 from live_sr.errors import UsageError
 
+OFFSCREEN = ("-platform", "offscreen")  # for Qt: there need be no screen
 WIDTH, HEIGHT = 480, 270  # the units of a scene
 SIZES = {"hr": 4, "lr": 1}  # in this order: whoever lists lr/ meanwhile finds the partner of each
 SAYINGS = (
@@ -337,7 +335,7 @@ def main() -> None:
     parser.add_argument("--behind", type=Path, nargs="+", metavar="DIR", help="for menu: pairs, lr/ at 480x270")
     parser.add_argument("--out", type=Path, required=True)
     args = parser.parse_args()
-    application = QGuiApplication([])  # kept until the end: without it Qt has no fonts
+    application = QGuiApplication(["scenes", *OFFSCREEN])  # kept until the end: without it Qt has no fonts
     FAMILIES.extend(f for f in QFontDatabase.families() if not any(odd in f for odd in LEFT_OUT))
     try:
         paint = chosen(args.kind, args.sprites or [], args.behind or [])
