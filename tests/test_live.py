@@ -191,7 +191,7 @@ def test_a_key_switches_the_model_while_the_game_has_the_focus_and_no_frame_is_b
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    for key in ("ctrl+alt+s", "ctrl+alt+m", "ctrl+alt+n", "ctrl+alt+s"):  # x4, nearest, fast again, fit
+    for key in ("ctrl+alt+s", "ctrl+alt+m", "ctrl+alt+n", "ctrl+alt+s"):  # x4, fast-pixel, fast again, fit
         subprocess.run(["xdotool", "key", key], env=screen.env, check=True)
         threading.Event().wait(2.0)
     stop.set()
@@ -201,7 +201,7 @@ def test_a_key_switches_the_model_while_the_game_has_the_focus_and_no_frame_is_b
     assert "the quit key was pressed" in over.words
     with (tmp_path / "frames.csv").open() as log:
         engines = {row["Engine"].split(",")[0] for row in csv.DictReader(log)}
-    assert {"fast x2", "fast x4", "nearest x4"} <= engines
+    assert {"fast x2", "fast x4", "fast-pixel x4"} <= engines
     assert darkest[0] > 8, "a black picture was on the screen"
 
 
