@@ -310,14 +310,13 @@ class Game:
         self.pid = self._process.pid
         desktop = X11Desktop(self._screen.display)
         try:
-            self.info: WindowInfo = until(lambda: self._found(desktop), "the game's window")
+            self.info: WindowInfo = until(lambda: self._drawn(desktop), "the game draws")
         except BaseException:
             self.close()
             raise
         finally:
             desktop.close()
         self.window = self.info.id
-        until(self._moves, "the game draws")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -348,10 +347,15 @@ class Game:
         found = [w for w in find_windows(desktop.windows(), self.TITLE, self.pid) if w.rect.size == self._size]
         return found[0] if found else None
 
-    def _moves(self) -> bool:
+    def _drawn(self, desktop: X11Desktop) -> WindowInfo | None:
+        """The game's window once it plays. Found anew each time: SDL may make another one while the game starts."""
+        found = self._found(desktop)
+        return found if found is not None and self._moves(found.id) else None
+
+    def _moves(self, window: int) -> bool:
         """Whether two pictures differ, and are no longer the start's black."""
         try:
-            source = X11Source(self.window, display=self._screen.display)
+            source = X11Source(window, display=self._screen.display)
             try:
                 one, other = source.next_frame(1.0), source.next_frame(1.0)
             finally:
