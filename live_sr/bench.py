@@ -16,7 +16,7 @@ from live_sr import assembly, backends
 from live_sr.contracts import Engine, FrameSource, Job
 from live_sr.counting import CountingDisplay
 from live_sr.errors import LiveSRError, UsageError
-from live_sr.frame import Size
+from live_sr.frame import Pixels, Size
 from live_sr.hardware import Machine
 from live_sr.latency import Latency, Percentiles, Report
 from live_sr.pipeline import WAIT_S, Pipeline
@@ -107,7 +107,9 @@ def one_run(options: BenchOptions, model: str, scale: int, engine_name: str) -> 
 def measured(open_source: Callable[[], FrameSource], engine: Engine, seconds: float, *, free: bool) -> Report:
     """The pipeline for some seconds after a warm-up; less if the source ends before."""
     latency = Latency(capacity=100_000)
-    pipeline = Pipeline(open_source, engine, CountingDisplay(latency), latency, reopen=False, every_frame=free)
+    pipeline: Pipeline[Pixels] = Pipeline(
+        open_source, engine, CountingDisplay(latency), latency, reopen=False, every_frame=free
+    )
     pipeline.start()
     try:
         if not ended_within(pipeline, WARM_UP_S):
@@ -121,7 +123,7 @@ def measured(open_source: Callable[[], FrameSource], engine: Engine, seconds: fl
     return report
 
 
-def ended_within(pipeline: Pipeline, seconds: float) -> bool:
+def ended_within(pipeline: Pipeline[Pixels], seconds: float) -> bool:
     end = monotonic() + seconds
     while (left := end - monotonic()) > 0:
         if pipeline.wait(min(left, WAIT_S)):

@@ -41,11 +41,14 @@ class EngineChoice(Section):
     plain: Literal["nearest", "bilinear", "bicubic", "lanczos", "fsr"] = "bicubic"
     threads: Annotated[int, Field(ge=0, le=256)] = 0
     cache: str = ""
+    queue: Annotated[int, Field(ge=0, le=2)] = 0
+    budget_ms: Annotated[float, Field(ge=0, le=1000)] = 0.0
 
 
 class Overlay(Section):
     mode: Literal["cover", "beside"] = "cover"
     present: Literal["auto", "raster", "gl"] = "auto"
+    vsync: Literal["off", "on", "adaptive"] = "off"
     pointer: Literal["view"] = "view"
     hide_from_recorders: bool = True
     screenshots: str = "screenshots"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from live_sr.frame import Frame, Pixels, Rect, Size
+
+P = TypeVar("P")
+"""What an upscaled frame is made of: Pixels in main memory, or a picture that stayed on a graphics card."""
 
 Resize = Callable[[Pixels, Size, Pixels | None], Pixels]
 """(picture, size, into) -> the picture at that size, drawn into `into` when that fits."""
@@ -45,7 +48,7 @@ class Job:
         return f"{self.model} x{self.scale}, {self.engine} {self.precision}".rstrip()
 
 
-class Engine(Protocol):
+class Upscaler(Protocol[P]):
     """Makes a small picture large. `warm_up` may run on any thread; after it, one thread at a time uses the engine."""
 
     @property
@@ -60,8 +63,8 @@ class Engine(Protocol):
         """Build everything for frames of `size`, which may take long. Raises EngineError or ModelError."""
         ...
 
-    def upscale(self, frame: Frame[Pixels], into: Pixels | None = None) -> Frame[Pixels] | None:
-        """This frame enlarged (or an earlier one where frames overlap, or None), drawn into `into` when that fits.
+    def upscale(self, frame: Frame[Pixels], into: P | None = None) -> Frame[P] | None:
+        """This frame enlarged (None: it had to be dropped), drawn into `into` when that fits.
 
         `frame` is only read, and no longer needed on return. The result belongs to the caller.
         """
@@ -70,10 +73,22 @@ class Engine(Protocol):
     def close(self) -> None: ...
 
 
-class Display(Protocol):
+Engine = Upscaler[Pixels]
+"""What upscales into main memory: every engine can."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who waits for a long build: is told how far it is, and may not want it any more. Called on the waiting thread."""
+
+    progress: Callable[[str], None] = lambda words: None
+    cancelled: Callable[[], bool] = lambda: False
+
+
+class Display(Protocol[P]):
     """Where frames go."""
 
-    def show(self, frame: Frame[Pixels]) -> Frame[Pixels] | None:
+    def show(self, frame: Frame[P]) -> Frame[P] | None:
         """Keeps this frame and gives back one whose pixels may be written again. Never blocks; from any thread."""
         ...
 

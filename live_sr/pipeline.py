@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from time import perf_counter_ns
+from typing import Generic
 
 import numpy as np
 import numpy.typing as npt
 
-from live_sr.contracts import Display, Engine, FrameSource
+from live_sr.contracts import Display, FrameSource, P, Upscaler
 from live_sr.errors import MissingPart, SourceClosed, UsageError, reason
 from live_sr.frame import Frame, Pixels, Stamps
 from live_sr.latency import Latency
@@ -58,27 +59,30 @@ class Repeats:
         return False
 
 
-class Pipeline:
+class Pipeline(Generic[P]):
     """Runs until its source ends, `stop` is called, or something fails that cannot be mended.
 
     `open_source` is called on the source thread, and again after each loss. With `reopen` off (benchmarks, files) any
     loss ends the run; a `patient` pipeline reopens even a source that is closed for good. With `every_frame` on, the
-    source waits for the engine and nothing is dropped: throughput instead of latency. The display and the engine
-    outlive the pipeline; their owner closes them.
+    source waits for the engine and nothing is dropped: throughput instead of latency. `copied` makes a copy in main
+    memory of an upscaled picture, for snapshots. The display and the engine outlive the pipeline; their owner closes
+    them.
     """
 
     def __init__(
         self,
         open_source: Callable[[], FrameSource],
-        engine: Engine,
-        display: Display,
+        engine: Upscaler[P],
+        display: Display[P],
         latency: Latency,
         *,
         events: Events | None = None,
         reopen: bool = True,
         patient: bool = False,
         every_frame: bool = False,
+        copied: Callable[[P], Pixels] = np.array,
     ) -> None:
+        self._copied = copied
         self._open_source = open_source
         self._engine = engine
         self._display = display
@@ -234,7 +238,7 @@ class Pipeline:
 
     def _upscale(self) -> None:
         last: Frame[Pixels] | None = None  # kept for a redraw; its pixels go back when the next one comes
-        spare: Pixels | None = None
+        spare: P | None = None
         while not self._stop.is_set():
             frame = self._mailbox.take(WAIT_S)
             with self._lock:
@@ -250,7 +254,7 @@ class Pipeline:
                 continue
             spare = self._one(frame, spare)
 
-    def _one(self, frame: Frame[Pixels], spare: Pixels | None) -> Pixels | None:
+    def _one(self, frame: Frame[Pixels], spare: P | None) -> P | None:
         """Upscales one frame into `spare` and shows it; returns a picture that may be written next."""
         frame.stamps.begun = perf_counter_ns()
         done = self._engine.upscale(frame, spare)
@@ -261,7 +265,7 @@ class Pipeline:
         with self._lock:
             take, self._snapshot = self._snapshot, None
         if take is not None:
-            take(frame.pixels.copy(), done.pixels.copy())
+            take(frame.pixels.copy(), self._copied(done.pixels))
         given_back = self._display.show(done)
         return given_back.pixels if given_back is not None else None
 

@@ -42,6 +42,8 @@ class Record:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # a test run that was started in the background ignores Ctrl-C, and its children would inherit that
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
 
     def saved(self, count: int) -> list[Path]:

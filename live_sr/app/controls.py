@@ -45,7 +45,7 @@ class Controls:
         relay: Relay,
         compare: Compare,
         hud: Hud,
-        pipeline: Pipeline,
+        pipeline: Pipeline[Pixels],
         tell: Callable[[str], None],
         switch_overlay: Callable[[bool], None],
         quit_: Callable[[], None],
