@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 from live_sr import backends
 from live_sr.backends import Backend, Choice
 from live_sr.config import Config
-from live_sr.contracts import Desktop, Engine, FrameSource, Hotkeys, Monitor, Resize, WindowInfo
+from live_sr.contracts import Desktop, Engine, FrameSource, Hotkeys, Monitor, Resize, Watch, WindowInfo
 from live_sr.errors import DisplayLost, LiveSRError, MissingPart, ModelError, UsageError, did_you_mean
 from live_sr.frame import Rect
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FILTERS = ("nearest", "bilinear", "bicubic", "lanczos", "fsr")
 FILTER_SCALES = (2, 3, 4)
+LONG_BUILDS = ("tensorrt", "rtx")
+ON_CARDS = (*LONG_BUILDS, "cuda")
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,13 @@ class EngineOptions:
     precision: str = "auto"
     threads: int = 0
     cache: Path | None = None
+    queue: int = 0
 
 
 def engine_options(settings: Config) -> EngineOptions:
     engine = settings.engine
     cache = Path(engine.cache) if engine.cache else backends.cache_folder()
-    return EngineOptions(engine.backend, engine.precision, engine.threads, cache)
+    return EngineOptions(engine.backend, engine.precision, engine.threads, cache, engine.queue)
 
 
 def models() -> list[str]:
@@ -117,20 +120,68 @@ def engine_choice(options: EngineOptions) -> tuple[Backend, Choice]:
     return backends.choose("engine", backends.ENGINES, options.backend)
 
 
-def make_engine(model: str, scale: int, options: EngineOptions) -> Engine:
+def make_engine(model: str, scale: int, options: EngineOptions, watch: Watch | None = None) -> Engine:
     """An engine for a network or filter, not yet warmed up. Raises ModelError, EngineError or MissingPart.
 
-    A published network runs in the one engine that reads its kind of file, whichever is asked for.
+    A published network runs in the one engine that reads its kind of file, whichever is asked for. `watch` follows a
+    long build in the engine's `warm_up`.
     """
     backend, choice = engine_choice(options)
     card = about(model, scale)
     if card is None:
         return plain_engine(model, scale)
     reader = backends.reader(model)
+    if reader is None:
+        backend = _with_weights(backend, card, options)
     if backend.name == "filters" and (reader is None or options.backend == "filters"):
         raise UsageError(f"{model} is a network, and no engine for networks is in use\n{choice}", f"one of {FILTERS}")
-    engine = (reader or backend).load()(card, precision=options.precision, threads=options.threads, cache=options.cache)
-    return cast(Engine, engine)
+    return _engine(reader or backend, card, options, watch)
+
+
+def quick_engine(options: EngineOptions) -> Callable[[str, int], Engine] | None:
+    """Where the chosen engine builds long: what makes one for the same network that does not. None: nothing does."""
+    backend, _ = engine_choice(options)
+    cuda = next(b for b in backends.ENGINES if b.name == "cuda")
+    if backend.name not in LONG_BUILDS or cuda.obstacle():
+        return None
+
+    def make(model: str, scale: int) -> Engine:
+        card = about(model, scale)
+        if card is None or backends.reader(model) is not None:
+            return make_engine(model, scale, options)
+        quick = cuda.load()(card, precision=options.precision, queue=options.queue, quick=True)
+        return cast(Engine, quick)
+
+    return make
+
+
+def builds_long(options: EngineOptions) -> bool:
+    """Whether the chosen engine takes seconds or more to be built for a new size of the window."""
+    return engine_choice(options)[0].name in ON_CARDS
+
+
+def _with_weights(backend: Backend, card: ModelCard, options: EngineOptions) -> Backend:
+    """That engine, or the next best one that can read this model: some want PyTorch's weights, not every model has."""
+
+    def reads(one: Backend) -> bool:
+        return not one.weights or card.onnx.with_suffix(one.weights).is_file()
+
+    if reads(backend):
+        return backend
+    if options.backend != "auto":
+        raise ModelError(
+            f"{backend.name} needs the weights of {card.label} as a {backend.weights} file beside {card.onnx}",
+            "put it there, or use another engine",
+        )
+    rest = backends.ENGINES[backends.ENGINES.index(backend) :]
+    return next(b for b in rest if reads(b) and not b.obstacle())
+
+
+def _engine(backend: Backend, card: ModelCard, options: EngineOptions, watch: Watch | None) -> Engine:
+    wishes = {"precision": options.precision, "threads": options.threads, "cache": options.cache}
+    if backend.name in ON_CARDS:
+        wishes |= {"queue": options.queue, "watch": watch or Watch()}
+    return cast(Engine, backend.load()(card, **wishes))
 
 
 def plain_engine(name: str, scale: int) -> Engine:

@@ -22,19 +22,22 @@ class Backend:
     systems: tuple[str, ...] = ("linux", "win32")
     needs: tuple[str, ...] = ()
     get: str = ""
-    planned: bool = False  # named, and not written yet
+    card: str = ""  # "module:function" that says why there is no graphics card for it; asked before anything else
+    check: str = ""  # another that says why it cannot be used, once what it needs is installed
+    weights: str = ""  # the suffix of the file that it reads beside the model's .onnx, if not that
     suffixes: tuple[str, ...] = ()  # of the files it reads, where that decides
 
     def obstacle(self) -> str:
         """Why it cannot be used here, or an empty string."""
         if system() not in self.systems:
             return f"it is for {' and '.join(NAMES[s] for s in self.systems)}"
-        if self.planned:
-            return "not part of this version"
+        why = _asked(self.card) if self.card else ""
+        if why:
+            return why
         for module in self.needs:
-            if importlib.util.find_spec(module) is None:
+            if not _installed(module):
                 return f"{module} is not installed" + (f" ({self.get})" if self.get else "")
-        return ""
+        return _asked(self.check) if self.check else ""
 
     def load(self) -> Any:
         """The leaf's class. Raises MissingPart when its library does not import."""
@@ -59,6 +62,18 @@ class Choice:
         return "\n".join(lines + [f"  not {name}: {reason}" for name, reason in self.passed_over])
 
 
+def _installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:  # the package that it is a part of
+        return False
+
+
+def _asked(check: str) -> str:
+    module, name = check.split(":")
+    return str(getattr(importlib.import_module(module), name)())
+
+
 NAMES = {"linux": "Linux", "win32": "Windows"}
 
 CAPTURE = (
@@ -68,10 +83,35 @@ CAPTURE = (
     Backend("mss", "live_sr.capture.mss:MssSource", needs=("mss",), get="pip install mss"),
 )
 
+NVIDIA = "live_sr.cuda.driver:obstacle"
+
+# The first three are for NVIDIA cards
 ENGINES = (
-    Backend("tensorrt", "live_sr.engine.tensorrt:TensorRTEngine", needs=("torch_tensorrt",), planned=True),
-    Backend("rtx", "live_sr.engine.rtx:RtxEngine", needs=("onnxruntime_ep_nv_tensorrt_rtx",), planned=True),
-    Backend("cuda", "live_sr.engine.cuda:CudaEngine", needs=("torch",), planned=True),
+    Backend(
+        "tensorrt",
+        "live_sr.engine.tensorrt:TensorRTEngine",
+        needs=("torch_tensorrt", "tensorrt", "cuda.bindings"),
+        get='pip install "live-sr[tensorrt]"',
+        card=NVIDIA,
+        weights=".safetensors",
+    ),
+    Backend(
+        "rtx",
+        "live_sr.engine.rtx:RtxEngine",
+        needs=("onnxruntime_ep_nv_tensorrt_rtx", "onnxruntime", "onnx", "cuda.bindings"),
+        get='pip install "live-sr[rtx]"',
+        card=NVIDIA,
+        check="live_sr.engine._rtx_card:obstacle",
+    ),
+    Backend(
+        "cuda",
+        "live_sr.engine.cuda:CudaEngine",
+        needs=("torch", "safetensors", "cuda.bindings"),
+        get='pip install "live-sr[cuda]"',
+        card=NVIDIA,
+        check="live_sr.engine._torch_build:obstacle",
+        weights=".safetensors",
+    ),
     Backend("openvino", "live_sr.engine.openvino:OpenVINOEngine", needs=("openvino",), get="pip install openvino"),
     Backend("filters", "live_sr.engine.filters:FilterEngine", needs=("cv2",), get="pip install opencv-python-headless"),
 )

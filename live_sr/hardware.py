@@ -11,10 +11,11 @@ from collections.abc import Iterable
 from ctypes import Structure, byref, sizeof, wintypes
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
-from live_sr import __version__
+from live_sr import __version__, nvml
 
 CPUINFO = Path("/proc/cpuinfo")
 DRM = Path("/sys/class/drm")
@@ -37,6 +38,17 @@ FEATURES = (
     ("bf16", "BF16"),
     ("i8mm", "INT8 matrices"),
 )
+# What runs networks on NVIDIA's cards: what people call it, and the packages of which one tells its version.
+RUNTIMES = (
+    ("TensorRT", ("tensorrt-cu13", "tensorrt-cu13-bindings", "tensorrt")),
+    ("torch-tensorrt", ("torch-tensorrt",)),
+    ("TensorRT-RTX plugin", ("onnxruntime-ep-nv-tensorrt-rtx-cu13", "onnxruntime-ep-nv-tensorrt-rtx")),
+    ("onnxruntime", ("onnxruntime",)),
+    ("torch", ("torch",)),
+    ("cuda-bindings", ("cuda-bindings",)),
+    ("nvidia-ml-py", ("nvidia-ml-py",)),
+)
+RUNS_IN = {"tensorrt": "TensorRT", "rtx": "TensorRT-RTX plugin", "cuda": "torch"}  # by engine
 VENDORS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel", "0x1af4": "virtio", "0x15ad": "VMware"}
 
 
@@ -143,8 +155,32 @@ def windows_adapters() -> list[str]:
     return list(dict.fromkeys(names))
 
 
+@cache
+def nvidia_runtimes() -> dict[str, str]:
+    """Versions of what is installed of RUNTIMES."""
+    found = {}
+    for name, packages in RUNTIMES:
+        for package in packages:
+            try:
+                found[name] = metadata.version(package)
+            except metadata.PackageNotFoundError:
+                continue
+            break
+    return found
+
+
+def nvidia_runtime(engine: str) -> str:
+    """What an engine runs in on an NVIDIA card, such as "TensorRT 11.0"; empty: it runs elsewhere."""
+    name = RUNS_IN.get(engine, "")
+    version = nvidia_runtimes().get(name, "")
+    return f"{name} {version}".strip()
+
+
 def nvidia_adapters() -> list[str]:
-    """Name, memory and driver of each, from the driver's own program; empty without it."""
+    """Name, memory and driver of each, from the driver or else from its own program; empty without it."""
+    read = nvml.readings()
+    if read.gpus:
+        return [", ".join(filter(None, (gpu.name, gpu.memory, gpu.driver))) for gpu in read.gpus]
     if not shutil.which("nvidia-smi"):
         return []
     return _asked("nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")

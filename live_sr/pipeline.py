@@ -258,8 +258,10 @@ class Pipeline(Generic[P]):
         """Upscales one frame into `spare` and shows it; returns a picture that may be written next."""
         frame.stamps.begun = perf_counter_ns()
         done = self._engine.upscale(frame, spare)
-        if done is None:
-            return spare
+        if done is None:  # no room on the card: this frame again, unless a newer one comes
+            self._latency.dropped()
+            self.redraw()
+            return None
         done.stamps.upscaled = perf_counter_ns()
         self._latency.upscaled()
         with self._lock:

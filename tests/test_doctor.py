@@ -6,15 +6,17 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from screens import Screen
 
-from live_sr import backends, cli, doctor
+from live_sr import backends, cli, doctor, hardware, nvml
 from live_sr.backends import Backend
 from live_sr.doctor import Finding, Report
 from live_sr.errors import MissingPart
+from live_sr.nvml import Gpu, Readings
 
 ROOT = Path(__file__).parent.parent
 
@@ -24,6 +26,9 @@ TABLES = {
     "desktop": backends.DESKTOPS,
     "hotkeys": backends.HOTKEYS,
 }
+
+
+ELSEWHERE = "x11" if backends.system() == "win32" else "dxgi"  # a capture of the other system
 
 
 @pytest.fixture
@@ -111,7 +116,7 @@ def test_wrong_settings_are_a_line_and_the_rest_is_told_all_the_same(
     [
         ('[model]\nname = "fasst"\n', "models", "used", 'Did you mean "fast"'),
         ('[model]\nname = "fast"\nscale = 3\n', "models", "in use", "scale 3 of 2"),
-        ('[engine]\nbackend = "tensorrt"\n', "engine", "tensorrt", "not part of this version"),
+        (f'[capture]\nbackend = "{ELSEWHERE}"\n', "capture", ELSEWHERE, "it is for "),
     ],
 )
 @pytest.mark.usefixtures("headless")
@@ -167,6 +172,97 @@ def test_a_library_that_does_not_load_is_told_with_the_loader_s_words(
     told = findings(doctor.collect(None), "capture")["broken"]
     assert not told.good
     assert "no_such_leaf" in told.says
+
+
+RTX = Gpu(
+    "NVIDIA GeForce RTX 4070",
+    driver="610.12",
+    cuda="13.1",
+    capability="8.9",
+    load=0,
+    clock_mhz=210,
+    max_clock_mhz=2520,
+    used_bytes=1 << 30,
+    total_bytes=12 << 30,
+    celsius=38,
+    watts=11.6,
+    limit_watts=200.0,
+    state=8,
+    held_back=("at rest",),
+)
+WITH_TORCH = {"torch": "2.13.0", "TensorRT": "11.0.0"}
+
+
+def graphics(
+    monkeypatch: pytest.MonkeyPatch, adapters: list[str], read: Readings, runtimes: dict[str, str] | None = None
+) -> str:
+    """What doctor prints under graphics with such adapters and such an answer of NVIDIA's driver."""
+    monkeypatch.setattr(hardware, "linux_adapters", lambda: adapters)
+    monkeypatch.setattr(nvml, "readings", lambda: read)
+    monkeypatch.setattr(hardware, "nvidia_runtimes", lambda: WITH_TORCH if runtimes is None else runtimes)
+    told = doctor.text(doctor.collect(None))
+    return told[told.index("\ngraphics\n") + 1 : told.index("\nscreen\n")].rstrip()
+
+
+@pytest.mark.usefixtures("headless")
+def test_on_nvidia_the_card_and_what_could_run_on_it_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert graphics(monkeypatch, ["NVIDIA AD104 (nvidia)"], Readings((RTX,))).splitlines() == [
+        "graphics",
+        "    adapter         NVIDIA AD104 (nvidia)",
+        "    NVIDIA          NVIDIA GeForce RTX 4070, 1.0 of 12.0 GB, compute capability 8.9",
+        "    driver          610.12, serves CUDA up to 13.1",
+        "    card now        load 0 %, 210 of 2520 MHz, 38 °C, 12 of 200 W",
+        "    power state     P8 of P0 (fastest) to P15, not faster: at rest",
+        "    runtimes        torch 2.13.0, TensorRT 11.0.0",
+    ]
+
+
+@pytest.mark.usefixtures("headless")
+def test_without_nvidia_nothing_of_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = Readings((), "NVIDIA's driver is not installed")
+    assert graphics(monkeypatch, ["Intel UHD (i915)"], nothing).splitlines() == [
+        "graphics",
+        "    adapter         Intel UHD (i915)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("read", "runtimes", "words"),
+    [
+        (Readings((), "NVIDIA's driver is not installed"), None, ("! NVIDIA", "-> install NVIDIA's driver for it")),
+        (Readings((), "NVIDIA's driver is not running", "start the computer again"), None, ("-> start the computer",)),
+        (Readings((RTX,)), {}, ("! runtimes", "there is nothing", 'live-sr[tensorrt]"')),
+        (Readings((RTX,)), {"torch": "2.13.0+cpu"}, ("! runtimes", "none for the card; there is torch 2.13.0+cpu")),
+        (
+            Readings((replace(RTX, held_back=("too hot",), celsius=95),)),
+            None,
+            ("! slow            the card is too hot at 95 °C and slows down", "-> free its fans of dust"),
+        ),
+        (
+            Readings((replace(RTX, load=50),)),
+            None,
+            ("! slow            the card runs at 210 of 2520 MHz", "-> set its power mode to maximum performance"),
+        ),
+    ],
+)
+@pytest.mark.usefixtures("headless")
+def test_what_is_amiss_with_an_nvidia_card_has_a_remedy(
+    read: Readings, runtimes: dict[str, str] | None, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = graphics(monkeypatch, ["NVIDIA AD104 (nouveau)"], read, runtimes)
+    for word in words:
+        assert word in told
+
+
+@pytest.mark.parametrize(
+    ("engine", "runtime"),
+    [("tensorrt", "TensorRT 11.0.0"), ("cuda", "torch 2.13.0"), ("rtx", "TensorRT-RTX plugin"), ("openvino", "")],
+)
+def test_the_runtime_of_an_engine_is_named_with_its_version(
+    engine: str, runtime: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "nvidia_runtimes", lambda: WITH_TORCH)
+    assert hardware.nvidia_runtime(engine) == runtime
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,10 @@ OWNERS = {
     "spandrel": ("engine/eager.py",),
     "torchvision": ("engine/eager.py",),
     "safetensors": ("models/nets.py",),
-    "torch": ("models/nets.py", "engine/eager.py", "quality/perceptual.py"),
+    "torch": (
+        *("models/nets.py", "models/framed.py", "engine/eager.py", "quality/perceptual.py"),
+        *("engine/cuda.py", "engine/_tactics.py", "engine/tensorrt_build.py", "engine/fused.py", "engine/inductor.py"),
+    ),
     # degradation: its kernels; quality: what is read from a set and averaged to size, and the captions of its sheet
     "cv2": ("engine/filters.py", "pictures.py", "degradation.py", "quality/sets.py", "quality/sheet.py"),
     "piq": ("quality/perceptual.py",),
@@ -29,6 +32,14 @@ OWNERS = {
     "Xlib": ("overlay/desktop_x11.py",),
     "pynput": ("overlay/hotkeys.py",),
     "pydantic": ("config.py",),
+    "pynvml": ("nvml.py",),
+    "onnx": ("models/framedonnx.py",),
+    "onnxruntime": ("engine/onnx.py", "engine/_rtx_provider.py"),
+    "onnxruntime_ep_nv_tensorrt_rtx": ("engine/_rtx_provider.py",),
+    "tensorrt": ("engine/_tensorrt_run.py", "engine/tensorrt_build.py"),
+    "torch_tensorrt": ("engine/tensorrt_build.py",),
+    "triton": ("engine/_fused_kernel.py",),
+    "cuda": ("cuda/bindings.py",),
 }
 NOT_FOREIGN = {*sys.stdlib_module_names, "live_sr", "numpy"}
 

@@ -5,7 +5,7 @@ import pytest
 from live_sr.app.controls import next_scale, other_model
 from live_sr.app.follow import Placement, monitor_of, placement
 from live_sr.contracts import Monitor, WindowState
-from live_sr.engine.relay import Wish
+from live_sr.engine.orders import Wish
 from live_sr.frame import Rect, Size
 
 LEFT = Monitor("left", Rect(-1920, 0, 1920, 1080))

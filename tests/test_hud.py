@@ -15,6 +15,7 @@ from PyQt6.QtGui import QGuiApplication, QImage, QPainter
 
 from live_sr.frame import Pixels, Size, fresh
 from live_sr.latency import STAGES, Percentiles, Report
+from live_sr.nvml import Gpu
 from live_sr.overlay.hud import Hud, HudState
 from live_sr.overlay.hud_text import LEVELS, MEASURES, Tone, lines, rows, tone_of, tone_of_rate
 
@@ -32,6 +33,22 @@ REPORT = Report(
     intervals_ms=np.array([16.7] * 200 + [34.0] + [16.7] * 50 + [60.0] + [16.7] * 40),
 )
 STATE = HudState(REPORT, "fast", 2, "openvino", "bf16", Size(480, 270), Size(960, 540))
+GPU = Gpu(
+    "NVIDIA GeForce RTX 4070",
+    driver="610.12",
+    cuda="13.1",
+    capability="8.9",
+    load=98,
+    clock_mhz=210,
+    max_clock_mhz=2520,
+    used_bytes=3 << 30,
+    total_bytes=12 << 30,
+    celsius=61,
+    watts=38.2,
+    limit_watts=200.0,
+    state=8,
+)
+ON_NVIDIA = replace(STATE, engine="tensorrt", precision="fp16", gpu=GPU, runtime="TensorRT 11.0.0", advice=GPU.advice)
 EMPTY = Report(5.0, 0, 0, 0, 0, 0, 0, 0, Percentiles(0, 0, 0, 0), {}, np.zeros(0))
 
 
@@ -131,6 +148,35 @@ def test_the_detail():
     ]
 
 
+def test_the_detail_on_nvidia():
+    budget = "fast instead of balanced, to keep to 8 ms"
+    said = lines(replace(ON_NVIDIA, budget=budget, build="building quality x2: 40 %"), "detail")
+    assert said[:6] == [
+        "fast ×2 · tensorrt fp16   480×270 → 960×540",
+        "GeForce RTX 4070   load  98 %   210 of 2520 MHz",
+        "VRAM 3.0 of 12.0 GB   61 °C   38 of 200 W   P8",
+        "TensorRT 11.0.0   driver 610.12",
+        "",
+        "captured   60.0   upscaled   59.9   shown      59.8 fps",
+    ]
+    assert said[-4:] == [
+        "building quality x2: 40 %",
+        budget,
+        "the card runs at 210 of 2520 MHz: set its power mode to",
+        "  maximum performance",
+    ]
+
+
+def test_the_line_is_the_same_on_nvidia_but_for_a_build():
+    plain = replace(STATE, engine="tensorrt", precision="fp16")
+    assert lines(ON_NVIDIA, "line", 120) == lines(plain, "line", 120)
+    assert lines(replace(ON_NVIDIA, build="building"), "line", 120) == [*lines(plain, "line", 120), "building"]
+
+
+def test_a_card_that_tells_little_is_named():
+    assert lines(replace(STATE, gpu=Gpu("NVIDIA card")), "detail")[1:3] == ["card", ""]
+
+
 def test_off_says_nothing():
     assert lines(replace(STATE, source="lost", message="hello"), "off") == []
 
@@ -219,10 +265,11 @@ def test_it_copes_with_any_window(qt, size, level):
     laid(hud, fresh(size))
 
 
-def test_in_a_small_window_the_whole_panel_is_still_inside(qt):
+@pytest.mark.parametrize("state", [STATE, ON_NVIDIA])
+def test_in_a_small_window_the_whole_panel_is_still_inside(qt, state):
     size = Size(320, 180)
     hud = Hud("detail")
-    hud.update(STATE, size)
+    hud.update(state, size)
     pixels = under("bright", size)
     changed = (laid(hud, pixels) != pixels).any(axis=2)
     assert not changed[-1].any()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import signal
 import subprocess
@@ -191,18 +190,30 @@ def test_a_key_switches_the_model_while_the_game_has_the_focus_and_no_frame_is_b
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    for key in ("ctrl+alt+s", "ctrl+alt+m", "ctrl+alt+n", "ctrl+alt+s"):  # x4, fast-pixel, fast again, fit
-        subprocess.run(["xdotool", "key", key], env=screen.env, check=True)
-        threading.Event().wait(2.0)
+    log = tmp_path / "frames.csv"
+    for key, engine in (("s", "fast x4"), ("m", "fast-pixel x4"), ("n", "fast x4"), ("s", "fast x")):
+        subprocess.run(["xdotool", "key", f"ctrl+alt+{key}"], env=screen.env, check=True)
+        begun = len(log.read_text())
+        until(lambda begun=begun, engine=engine: engine in log.read_text()[begun:], f"{engine} at work")  # type: ignore[misc]
     stop.set()
     watcher.join()
     subprocess.run(["xdotool", "key", "ctrl+alt+q"], env=screen.env, check=True)
     assert over.end() == 0, over.words
     assert "the quit key was pressed" in over.words
-    with (tmp_path / "frames.csv").open() as log:
-        engines = {row["Engine"].split(",")[0] for row in csv.DictReader(log)}
-    assert {"fast x2", "fast x4", "fast-pixel x4"} <= engines
     assert darkest[0] > 8, "a black picture was on the screen"
+
+
+def test_a_budget_too_small_for_the_wished_model_is_kept_by_a_cheaper_one(
+    screen: Screen, game: Game, overlay: Callable[..., Overlay], tmp_path: Path
+) -> None:
+    settings = "[engine]\nbudget_ms = 20.0\n"
+    overlay("--window", "chocolate doom", "--model", "quality", "--log", "frames.csv", settings=settings)
+    log = tmp_path / "frames.csv"
+
+    def engines() -> list[str]:
+        return [line.split(",")[1].split()[0] for line in log.read_text().splitlines()[1:] if "," in line]
+
+    until(lambda: {"fast", "turbo", "balanced"} & set(engines()), "a cheaper model is at work", timeout_s=90)
 
 
 def test_the_picture_follows_a_window_that_is_moved_and_resized(

@@ -6,10 +6,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from live_sr.contracts import Engine, Job
+from live_sr.contracts import Engine, Job, Watch
 from live_sr.engine.compare import Compare, View
 from live_sr.engine.fitted import Fitted
-from live_sr.engine.relay import Relay, Wish, Workshop
+from live_sr.engine.orders import BUCKET, RETRY_S, SETTLE_S, Orders, Wish
+from live_sr.engine.relay import Relay, Workshop
 from live_sr.errors import EngineError
 from live_sr.frame import Frame, Pixels, Size, fitting, fresh, size_of
 
@@ -49,7 +50,22 @@ class Painter:
         Painter.alive -= 1
 
 
-PLAIN, FAST, SLOW = 10, 20, 30
+PLAIN, FAST, SLOW, QUICK = 10, 20, 30, 40
+
+
+class Roomy(Painter):
+    """One that also takes frames smaller than what it was warmed up for, as the quick ones must."""
+
+    def upscale(self, frame: Frame[Pixels], into: Pixels | None = None) -> Frame[Pixels] | None:
+        size, most = size_of(frame.pixels), self.warmed
+        assert most is not None
+        assert size.width <= most.width
+        assert size.height <= most.height
+        self.warmed = size
+        try:
+            return super().upscale(frame, into)
+        finally:
+            self.warmed = most
 
 
 class World:
@@ -60,19 +76,28 @@ class World:
         self.gate.set()
         self.notes: list[str] = []
         self.made: list[Painter] = []
+        self.quicks: list[Roomy] = []
+        self.watches: list[Watch] = []
         self.broken: set[str] = set()
         self.changed = threading.Event()
 
-    def make(self, name: str, scale: int) -> Engine:
+    def make(self, name: str, scale: int, watch: Watch = Watch()) -> Engine:  # noqa: B008  # immutable
         engine = Painter(name, scale, {"fast": FAST, "slow": SLOW}[name], self.gate)
         engine.fails = name in self.broken
         self.made.append(engine)
+        self.watches.append(watch)
         return engine
 
-    def workshop(self) -> Workshop:
+    def quick(self, name: str, scale: int) -> Engine:
+        self.quicks.append(Roomy("quick", scale, QUICK))
+        return self.quicks[-1]
+
+    def workshop(self, *, slow_builds: bool = False) -> Workshop:
         return Workshop(
             plain=lambda scale: Painter("plain", scale, PLAIN),
             make=self.make,
+            quick=self.quick if slow_builds else None,
+            patient=slow_builds,
             scales=lambda name: (2, 4),
             tell=self.notes.append,
             changed=self.changed.set,
@@ -155,6 +180,129 @@ def test_an_engine_that_fails_at_work_is_replaced_by_the_plain_one_in_the_same_f
     assert shown(relay)[0] == PLAIN
     relay.close()
     assert Painter.alive == 0
+
+
+def test_while_the_best_engine_is_built_a_quick_one_works(world: World) -> None:
+    world.gate.clear()
+    relay = Relay(world.workshop(slow_builds=True), Wish("fast", 2))
+    until(lambda: shown(relay)[0] == QUICK)
+    world.gate.set()
+    until(lambda: shown(relay)[0] == FAST)
+    relay.close()
+    assert Painter.alive == 0
+
+
+def test_when_the_best_engine_cannot_be_built_the_quick_one_stays(world: World) -> None:
+    world.broken.add("fast")
+    relay = Relay(world.workshop(slow_builds=True), Wish("fast", 2))
+    until(lambda: shown(relay)[0] == QUICK and bool(world.notes))
+    assert shown(relay)[0] == QUICK
+    assert world.notes == ["fast x2 cannot be used: it does not build"]
+    relay.close()
+    assert Painter.alive == 0
+
+
+def test_a_long_build_that_is_no_longer_wanted_hears_of_it(world: World) -> None:
+    world.gate.clear()
+    relay = Relay(world.workshop(slow_builds=True), Wish("slow", 2))
+    shown(relay)
+    until(lambda: bool(world.watches))
+    assert not world.watches[0].cancelled()
+    relay.wish(Wish("fast", 2))
+    shown(relay)
+    assert world.watches[0].cancelled()
+    world.gate.set()
+    until(lambda: shown(relay)[0] == FAST)
+    assert not world.notes, "a build that was given up is no failure"
+    relay.close()
+    assert Painter.alive == 0
+
+
+def test_a_window_that_is_being_dragged_is_served_by_few_engines_until_it_rests(world: World) -> None:
+    relay = Relay(world.workshop(slow_builds=True), Wish("fast", 2))
+    until(lambda: shown(relay, Size(100, 60))[0] == FAST)
+    world.made.clear()
+    world.quicks.clear()
+    until(lambda: shown(relay, Size(101, 60))[0] == QUICK)
+    for width in range(102, 128):
+        assert shown(relay, Size(width, 60)) == (QUICK, Size(width, 60).times(2))
+    assert not world.made, "nothing long is built for a size that will be gone in a moment"
+    assert len(world.quicks) == 1
+    assert world.quicks[0].warmed == Size(128, 64)
+    levels = set()
+
+    def settled() -> bool:
+        levels.add(shown(relay, Size(127, 60))[0])
+        return FAST in levels
+
+    until(settled)
+    assert levels <= {QUICK, FAST}, "no gap in between"
+    assert [engine.warmed for engine in world.made] == [Size(127, 60)]
+    relay.close()
+    assert Painter.alive == 0
+
+
+def test_an_engine_lost_at_work_is_built_again_after_a_while(world: World) -> None:
+    relay = Relay(world.workshop(), Wish("fast", 2))
+    until(lambda: shown(relay)[0] == FAST)
+    world.made[-1].fails = True
+    world.broken.add("fast")
+    assert shown(relay)[0] == PLAIN
+    until(lambda: shown(relay)[0] == PLAIN and len(world.made) == 2)
+    until(lambda: shown(relay)[0] == PLAIN and len(world.notes) == 2)  # the card is still away
+    world.broken.clear()
+    until(lambda: shown(relay)[0] == FAST)
+    relay.close()
+    assert Painter.alive == 0
+
+
+class Ticking:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_only_a_window_at_rest_is_built_for_exactly() -> None:
+    clock = Ticking()
+    orders = Orders(lambda model: (2, 4), patient=True, clock=clock)
+    wish = Wish("fast", 2)
+    told = []
+    for size, wait in [((480, 270), 0), ((481, 270), 9), ((490, 271), 0.1), ((490, 271), SETTLE_S), ((500, 300), 9)]:
+        clock.now += wait
+        order = orders.order(wish, Size(*size), None)
+        assert order.serves(Size(*size))
+        told.append((order.size, order.rough))
+    bucket = Size(-(-490 // BUCKET) * BUCKET, -(-271 // BUCKET) * BUCKET)
+    assert told == [
+        (Size(480, 270), False),
+        (bucket, True),
+        (bucket, True),
+        (Size(490, 271), False),
+        (Size(512, 320), True),
+    ]
+
+
+def test_the_waits_before_another_try_grow_and_a_long_good_time_ends_them() -> None:
+    clock = Ticking()
+    orders = Orders(lambda model: (2,), clock=clock)
+
+    def attempt() -> int:
+        return orders.order(Wish("fast", 2), SMALL, None).attempt
+
+    for number, wait in enumerate((*RETRY_S, RETRY_S[-1])):
+        assert attempt() == number
+        orders.failed()
+        clock.now += wait - 0.01
+        assert attempt() == number
+        clock.now += 0.02
+    clock.now += 1000
+    before = attempt()
+    orders.failed()
+    assert attempt() == before
+    clock.now += RETRY_S[0]
+    assert attempt() == before + 1
 
 
 def test_many_switches_in_a_row_end_at_the_last_wish_and_leave_nothing_behind(world: World) -> None:

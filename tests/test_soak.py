@@ -11,7 +11,7 @@ from test_live import Overlay, expected, overlay, shows
 
 from live_sr import assembly
 from live_sr.app.controls import next_scale, other_model
-from live_sr.engine.relay import Wish
+from live_sr.engine.orders import Wish
 from live_sr.frame import Size
 
 __all__ = ["overlay"]  # a fixture, found by its name

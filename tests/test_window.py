@@ -13,15 +13,18 @@ import numpy as np
 import pytest
 from PyQt6 import sip
 from PyQt6.QtCore import QCoreApplication, qInstallMessageHandler
-from PyQt6.QtGui import QPainter
+from PyQt6.QtGui import QOpenGLContext, QPainter
 from PyQt6.QtWidgets import QApplication
 from screens import Screen, ToyWindow, program
 from Xlib import X
 from Xlib.display import Display
 
-from live_sr.frame import Frame, Pixels, Rect, Size, Stamps, fresh
+from live_sr.errors import EngineError
+from live_sr.frame import Frame, Pixels, Rect, Size, Stamps, fresh, size_of
 from live_sr.latency import Latency
-from live_sr.overlay.presenting import Exchange, Surface, bars, placed
+from live_sr.overlay import gl_window
+from live_sr.overlay.exchange import Exchange
+from live_sr.overlay.presenting import Surface, bars, placed
 from live_sr.overlay.window import OverlayWindow, QtDisplay, make_window
 
 KINDS = ("raster", "gl")
@@ -368,6 +371,84 @@ def test_without_opengl_the_cpu_paints(qt, monkeypatch):
     window, why = make_window("cover", "gl")
     assert isinstance(window, OverlayWindow)
     assert "OpenGL cannot be used" in why
+
+
+class OnCard:
+    """A picture on a card, as the display sees it."""
+
+    def __init__(self, pixels):
+        self.pixels = pixels
+        self.size = size_of(pixels)
+        self.released = False
+
+    def on_host(self):
+        return self.pixels.copy()
+
+    def release(self):
+        self.released = True
+
+
+class CopiesLikeCuda:
+    """In place of CUDA: the bytes B G R A go into the texture as they are, through OpenGL of the current context."""
+
+    refuses = ""
+
+    def fill(self, texture, picture):
+        if self.refuses:
+            raise EngineError(self.refuses)
+        if picture.pixels is None:
+            return False  # its engine was closed
+        gl = gl_window.functions(QOpenGLContext.currentContext())
+        gl.glBindTexture(gl_window.TEXTURE_2D, texture)
+        rgba, bytes_ = 0x1908, 0x1401
+        gl.glTexSubImage2D(gl_window.TEXTURE_2D, 0, 0, 0, *picture.size, rgba, bytes_, picture.pixels.tobytes())
+        picture.release()
+        return True
+
+    def close(self):
+        pass
+
+
+def test_pictures_from_the_card_and_from_main_memory_take_turns_in_their_right_colours(qt, monkeypatch):
+    monkeypatch.setattr(gl_window, "CardTexture", CopiesLikeCuda)
+    window, display, _ = opened("gl")
+    for turn, size in enumerate((SIZE, SIZE, Size(100, 60), SIZE, Size(100, 60), SIZE)):
+        one = frame(size, seed=turn)
+        picture = OnCard(one.pixels)
+        shown(window, display, Frame(picture, one.stamps) if turn % 3 else one)
+        assert picture.released == bool(turn % 3)
+        place = placed(size, SIZE)
+        corner = Rect(50 + place.x, 40 + place.y, *place.size)
+        pump(lambda corner=corner, one=one: np.array_equal(seen(corner), one.pixels[..., :3]))
+
+
+def test_a_picture_whose_engine_was_closed_leaves_the_one_before_on_the_screen(qt, monkeypatch):
+    monkeypatch.setattr(gl_window, "CardTexture", CopiesLikeCuda)
+    window, display, _ = opened("gl")
+    one = frame(SIZE, seed=5)
+    shown(window, display, Frame(OnCard(one.pixels), one.stamps))
+    empty = OnCard(fresh(Size(200, 100)))
+    empty.pixels = None
+    shown(window, display, Frame(empty, one.stamps))
+    pump(lambda: np.array_equal(seen(Rect(50, 40, *SIZE)), one.pixels[..., :3]))
+
+
+def test_where_cuda_and_opengl_do_not_go_together_pictures_go_through_main_memory_and_it_is_told(qt, monkeypatch):
+    monkeypatch.setattr(gl_window, "CardTexture", CopiesLikeCuda)
+    monkeypatch.setattr(CopiesLikeCuda, "refuses", "OpenGL runs on another card")
+    window, display, _ = opened("gl")
+    told = []
+    window.on_trouble(told.append)
+    one = frame(SIZE, seed=5)
+    shown(window, display, Frame(OnCard(one.pixels), one.stamps))
+    pump(lambda: np.array_equal(seen(Rect(50, 40, *SIZE)), one.pixels[..., :3]))
+    assert told == ["OpenGL runs on another card"]
+
+
+@pytest.mark.parametrize(("vsync", "interval"), [("off", 0), ("on", 1), ("adaptive", -1)])
+def test_the_swap_waits_for_the_screen_only_when_asked_to(qt, vsync, interval):
+    window, _ = make_window("cover", "gl", vsync)
+    assert window.requestedFormat().swapInterval() == interval
 
 
 SCALED = """

@@ -1,11 +1,12 @@
-"""Read the signatures that live-sr's Windows parts rely on, and write them to tests/signatures.toml.
+"""Read the signatures of the libraries that cannot run everywhere, and write them down for the tests.
 
-    python tools/read_signatures.py                         the two capture libraries: downloads their wheels
+    python tools/read_signatures.py                         Windows' two capture libraries: tests/signatures.toml
     python tools/read_signatures.py --headers FOLDER        and the calls of Windows, from its headers
+    python tools/read_signatures.py --nvidia                what the NVIDIA path uses: tests/signatures_nvidia.toml
 
-Nothing is installed and nothing of the libraries runs, so this works on every system; the tests read the written file
-and need no network. FOLDER is where mingw-w64's headers are, for example /usr/share/mingw-w64/include of Debian's
-package mingw-w64-common. Without it what the file says of them stays.
+It downloads wheels and installs nothing; the tests read the written files and need no network. FOLDER is where
+mingw-w64's headers are, for example /usr/share/mingw-w64/include of Debian's package mingw-w64-common. Without it what
+the file says of them stays. How the NVIDIA libraries are read: tools/nvidia_signatures.py.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import nvidia_signatures
+
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "tests" / "signatures.toml"
+NVIDIA = ROOT / "tests" / "signatures_nvidia.toml"
 
 # wheel: (what pip is asked for, module name, {module file: classes of it})
 WHEELS = {
@@ -48,17 +52,21 @@ CONSTANTS = re.compile(
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Write tests/signatures.toml.")
+    parser = argparse.ArgumentParser(description="Write tests/signatures.toml, or tests/signatures_nvidia.toml.")
     parser.add_argument("--headers", type=Path, metavar="FOLDER", help="mingw-w64's header files")
+    parser.add_argument("--nvidia", action="store_true", help="of the NVIDIA path's libraries")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        if options.nvidia:
+            return written(NVIDIA, nvidia_signatures.read(Path(folder)))
         parts = [read_wheel(name, *WHEELS[name], Path(folder)) for name in WHEELS]
-    if options.headers:
-        parts.append(read_headers(options.headers))
-    else:
-        parts.append(kept_headers())
-    OUT.write_text("# Written by tools/read_signatures.py: change nothing here.\n\n" + "\n".join(parts), "utf-8")
-    print(f"{OUT.relative_to(ROOT)} written")
+    parts.append(read_headers(options.headers) if options.headers else kept_headers())
+    return written(OUT, parts)
+
+
+def written(path: Path, parts: list[str]) -> int:
+    path.write_text("# Written by tools/read_signatures.py: change nothing here.\n\n" + "\n".join(parts), "utf-8")
+    print(f"{path.relative_to(ROOT)} written")
     return 0
 
 

@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 
 from live_sr import assembly
+from live_sr.cuda.shown import Shown
 from live_sr.engine.compare import Compare, View
-from live_sr.engine.relay import Relay, Wish
+from live_sr.engine.orders import Wish
+from live_sr.engine.relay import Relay
 from live_sr.errors import LiveSRError
 from live_sr.frame import Pixels
 from live_sr.overlay.hud import Hud
@@ -45,8 +47,9 @@ class Controls:
         relay: Relay,
         compare: Compare,
         hud: Hud,
-        pipeline: Pipeline[Pixels],
+        pipeline: Pipeline[Shown],
         tell: Callable[[str], None],
+        selected: Callable[[Wish], None],
         switch_overlay: Callable[[bool], None],
         quit_: Callable[[], None],
         screenshots: Path,
@@ -57,6 +60,7 @@ class Controls:
         self._hud = hud
         self._pipeline = pipeline
         self._tell = tell
+        self._selected = selected
         self._switch_overlay = switch_overlay
         self._screenshots = screenshots
         self._overlay_on = True
@@ -87,6 +91,7 @@ class Controls:
     def _select(self, wish: Wish) -> None:
         self._wish = wish
         self._relay.wish(wish)
+        self._selected(wish)
         self._pipeline.redraw()
         self._tell(str(wish))
 

@@ -5,20 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
-from live_sr import assembly
+from live_sr import assembly, hardware
+from live_sr.app.contention import Contention
 from live_sr.app.controls import Controls
 from live_sr.app.follow import Follower
 from live_sr.app.framelog import FrameLog
+from live_sr.app.governor import WINDOW_S, Governor, Work, ladder
 from live_sr.app.telling import Teller
 from live_sr.config import Config
 from live_sr.contracts import Desktop, FrameSource, Hotkeys
+from live_sr.cuda.shown import Shown, copied
 from live_sr.engine.compare import Compare
+from live_sr.engine.direct import Direct
 from live_sr.engine.fitted import Fitted
-from live_sr.engine.relay import Relay, Wish, Workshop
+from live_sr.engine.orders import Wish
+from live_sr.engine.relay import Relay, Workshop
 from live_sr.errors import SourceClosed
 from live_sr.frame import Rect
 from live_sr.latency import Latency
+from live_sr.nvml import Gauge
 from live_sr.overlay.hud import Hud
 from live_sr.overlay.loop import Loop
 from live_sr.overlay.window import QtDisplay, make_window
@@ -26,6 +33,7 @@ from live_sr.pipeline import Events, Pipeline, SourceState
 
 FOLLOW_S = 0.05
 HUD_S = 0.25
+LOOK_AFTER_S = 1.0
 
 
 class Session:
@@ -60,16 +68,27 @@ class Session:
         wish = Wish(config.model.name, None if config.model.scale == "fit" else config.model.scale)
         assembly.check_model(wish.model, wish.scale)  # a wrong one ends the start, not the first frame
         self.latency = Latency()
-        self._surface, why = make_window(config.overlay.mode, config.overlay.present)
+        self._surface, why = make_window(config.overlay.mode, config.overlay.present, config.overlay.vsync)
         hud = Hud(config.hud.level, config.hud.corner)
         self.teller = Teller(loop, hud, self._surface, self.latency, config.hud.seconds)
         self.teller.note(why, aloud=False)
+        self._governor = Governor(config.engine.budget_ms, ladder(wish))
+        self._contention = Contention()
+        self._gauge: Gauge | None = None
         self._relay = Relay(self._workshop(), wish)
         self._fitted = Fitted(self._relay, assembly.resizer("auto"))
         self._engine = Compare(self._fitted, assembly.resizer("nearest"))
-        display = QtDisplay(self._surface, self.latency)
-        self._pipeline = Pipeline(
-            open_source, self._engine, display, self.latency, events=self._events(), patient=patient
+        self._direct = Direct(self._engine, self._relay)
+        self._direct.allowed = self._surface.takes_cards
+        self._surface.on_trouble(self._not_from_the_card)
+        self._pipeline: Pipeline[Shown] = Pipeline(
+            open_source,
+            self._direct,
+            QtDisplay(self._surface, self.latency),
+            self.latency,
+            events=self._events(),
+            patient=patient,
+            copied=copied,
         )
         if log is not None:
             log.engine = lambda: self._engine.job
@@ -81,6 +100,7 @@ class Session:
             hud,
             self._pipeline,
             tell=self.teller.say,
+            selected=lambda wished: self._governor.wished(ladder(wished, at=self._relay.scale)),
             switch_overlay=self._switch_overlay,
             quit_=partial(self.finish, "the quit key was pressed"),
             screenshots=Path(config.overlay.screenshots),
@@ -95,6 +115,8 @@ class Session:
             self._tick()
             self._loop.every(FOLLOW_S, self._tick)
             self._loop.every(HUD_S, self._refresh)
+            self._gauge = self.teller.gauge = Gauge()
+            self._loop.every(LOOK_AFTER_S, self._look_after)
             self._pipeline.start()
             self._loop.run()
         finally:
@@ -115,11 +137,15 @@ class Session:
     # Wiring
 
     def _workshop(self) -> Workshop:
+        options = assembly.engine_options(self._config)
         return Workshop(
             plain=partial(assembly.plain_engine, self._config.engine.plain),
-            make=partial(assembly.make_engine, options=assembly.engine_options(self._config)),
+            make=lambda model, scale, watch: assembly.make_engine(model, scale, options, watch),
+            quick=assembly.quick_engine(options),
+            patient=assembly.builds_long(options),
             scales=assembly.scales,
             tell=self.teller.note,
+            progress=self.teller.build,
             changed=lambda: self._pipeline.redraw(),
         )
 
@@ -128,6 +154,11 @@ class Session:
             source=lambda state, why: self._loop.post(partial(self._source_changed, state, why)),
             ended=lambda cause: self._loop.post(partial(self._ended, cause)),
         )
+
+    def _not_from_the_card(self, why: str) -> None:
+        """From now on every picture goes through main memory."""
+        self._direct.allowed = False
+        self.teller.note(f"pictures go through main memory: {why}")
 
     def _bind(self) -> None:
         self._keys, problem = assembly.hotkeys()
@@ -146,8 +177,10 @@ class Session:
         """In the other order of the start."""
         if self._keys is not None:
             self._keys.close()
+        if self._gauge is not None:
+            self._gauge.close()
         self._pipeline.stop()
-        self._engine.close()
+        self._direct.close()
         self._surface.setVisible(False)
         if self._log is not None:
             self._log.close()
@@ -195,6 +228,22 @@ class Session:
     def _refresh(self) -> None:
         if self._visible:
             self.teller.refresh(self._engine)
+
+    def _look_after(self) -> None:
+        """Once a second: keep to the budget, and see whether the game leaves us a share of the card."""
+        report, sizes, job = self.latency.report(WINDOW_S), self._engine.sizes, self._engine.job
+        work = Work.of(report, job, sizes[0] if sizes else None, building=bool(self.teller.building))
+        change = self._governor.look(monotonic(), work)
+        if change is not None:
+            if change.wish is not None:
+                self._relay.wish(change.wish)
+                self._pipeline.redraw()
+            self.teller.say(change.says)
+        self.teller.budget = self._governor.standing
+        card = self._gauge.latest.card() if self._gauge is not None and hardware.nvidia_runtime(job.engine) else None
+        advice = self._contention.look(monotonic(), work, card.load if card else None, report.captured_fps)
+        if advice:
+            self.teller.note(advice)
 
     # From the pipeline, by way of the loop
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
+from time import monotonic
 
+from live_sr import hardware
 from live_sr.engine.compare import Compare
 from live_sr.latency import Latency
+from live_sr.nvml import Gauge
 from live_sr.overlay.hud import Hud, HudState
 from live_sr.overlay.loop import Loop
 from live_sr.overlay.presenting import Surface
 
 MESSAGE_S = 2.0
+TERMINAL_S = 10.0  # between two lines about one build
 
 
 class Teller:
@@ -26,6 +30,10 @@ class Teller:
         self._notes: list[str] = []
         self._message = ""
         self.lost = ""  # why there are no frames at present
+        self.building = ""  # how far a long build is; empty: there is none
+        self.budget = ""  # what the governor put in the wish's place
+        self.gauge: Gauge | None = None  # of the NVIDIA card, where one is looked for
+        self._build_due = 0.0
         surface.set_hud(hud)
         if hud.problem:
             self.note(hud.problem)
@@ -38,10 +46,15 @@ class Teller:
         """In the HUD from now on: a fallback taken, a warning; `aloud`: on the terminal, too."""
         self._loop.post(partial(self._write_down, note, aloud))
 
+    def build(self, words: str) -> None:
+        """In the HUD for as long as it lasts: how far a long build is; empty: it is over. From any thread."""
+        self._loop.post(partial(self._built_on, words))
+
     def refresh(self, engine: Compare) -> None:
         """The figures as they are now, a few times a second while the window can be seen."""
         job = engine.job
         before, after = engine.sizes or (None, None)
+        runtime = hardware.nvidia_runtime(job.engine)
         state = HudState(
             report=self._latency.report(self._seconds),
             model=job.model,
@@ -53,6 +66,11 @@ class Teller:
             source=self.lost,
             notes=tuple(self._notes),
             message=self._message,
+            build=self.building,
+            budget=self.budget,
+            gpu=self.gauge.latest.card() if self.gauge is not None else None,
+            runtime=runtime,
+            advice=self.gauge.advice() if self.gauge is not None and runtime else "",
         )
         self._hud.update(state, self._surface.room())
         self._surface.refresh()
@@ -64,6 +82,13 @@ class Teller:
     def _forget(self, message: str) -> None:
         if self._message == message:
             self._message = ""
+
+    def _built_on(self, words: str) -> None:
+        now = monotonic()
+        if words and (not self.building or now >= self._build_due):
+            print(f"live-sr: {words}", flush=True)
+            self._build_due = now + TERMINAL_S
+        self.building = words
 
     def _write_down(self, note: str, aloud: bool) -> None:
         if note not in self._notes:

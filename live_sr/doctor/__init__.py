@@ -81,7 +81,7 @@ def collect(path: Path | None) -> Report:
         (
             Section("machine", _all(system=machine.system, processor=machine.processor)),
             Section("Python", _all(python=machine.python, packages=machine.packages)),
-            Section("graphics", _all(adapters=machine.adapters)),
+            Section("graphics", _graphics()),
             Section("screen", (*screen, *_all(qt=_qt, fonts=machine.fonts))),
             capture if backends.system() != "win32" else _with(capture, Finding("note", ON_WINDOWS)),
             _with(engines, *_all(precision=lambda: _precision(engines, options))),
@@ -111,6 +111,11 @@ def text(report: Report) -> str:
 
 def _all(**probes: Callable[[], Sequence[Finding]]) -> tuple[Finding, ...]:
     return tuple(finding for name, probe in probes.items() for finding in probed(name, probe))
+
+
+def _graphics() -> tuple[Finding, ...]:
+    seen = _all(adapters=machine.adapters)
+    return (*seen, *_all(NVIDIA=lambda: machine.nvidia([finding.says for finding in seen])))
 
 
 def _with(section: Section, *more: Finding) -> Section:

@@ -6,14 +6,17 @@ import importlib.metadata
 import os
 import platform
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from live_sr import backends, hardware
+from live_sr import backends, hardware, nvml
 from live_sr.doctor.finding import Finding, asked
+from live_sr.nvml import Gpu
 
 PACKAGES = ("numpy", "openvino", "opencv-python-headless", "opencv-python", "av", "mss", "PyQt6", "pynput", "torch")
+DRIVER = "install NVIDIA's driver for it"
+RUNTIME = 'pip install "live-sr[tensorrt]", or "live-sr[rtx]", which is smaller'
 
 FONT_FOLDERS = ("/usr/share/fonts", "/usr/local/share/fonts", "~/.fonts", "~/.local/share/fonts")
 
@@ -51,10 +54,55 @@ def _versions() -> Iterator[str]:
 
 
 def adapters() -> list[Finding]:
-    """The graphics adapters, and again what NVIDIA's driver says of its own."""
     seen = hardware.windows_adapters() if backends.system() == "win32" else hardware.linux_adapters()
-    found = [Finding("adapter", name) for name in seen] or [Finding("adapters", "none is seen")]
-    return found + [Finding("NVIDIA", name) for name in hardware.nvidia_adapters()]
+    return [Finding("adapter", name) for name in seen] or [Finding("adapters", "none is seen")]
+
+
+def nvidia(seen: Iterable[str]) -> list[Finding]:
+    """What NVIDIA's driver says of its cards, and what could run on them; nothing where there is no sign of a card.
+
+    `seen`: the names of the graphics adapters.
+    """
+    read = nvml.readings()
+    cards = [finding for gpu in read.gpus for finding in _card(gpu)]
+    if not cards:
+        cards = [Finding("NVIDIA", name) for name in hardware.nvidia_adapters()]
+        if not cards and not any("NVIDIA" in name.upper() for name in seen):
+            return []
+        cards.append(Finding("NVIDIA", read.why, False, read.remedy or ("" if cards else DRIVER)))
+    versions = hardware.nvidia_runtimes()
+    usable = [name for name in hardware.RUNS_IN.values() if not versions.get(name, "+cpu").endswith("+cpu")]
+    told = ", ".join(f"{name} {version}" for name, version in versions.items())
+    if usable:
+        return [*cards, Finding("runtimes", told)]
+    return [*cards, Finding("runtimes", f"none for the card; there is {told or 'nothing'}", False, RUNTIME)]
+
+
+def _card(gpu: Gpu) -> list[Finding]:
+    """Nothing runs on it now, so a low clock is as it should be."""
+    lines = (
+        ("NVIDIA", (gpu.name, gpu.memory, f"compute capability {gpu.capability}" if gpu.capability else "")),
+        ("driver", (gpu.driver, f"serves CUDA up to {gpu.cuda}" if gpu.cuda else "")),
+        (
+            "card now",
+            (
+                f"load {gpu.load} %" if gpu.load is not None else "",
+                gpu.clocks,
+                f"{gpu.celsius} °C" if gpu.celsius is not None else "",
+                gpu.power,
+            ),
+        ),
+        (
+            "power state",
+            (
+                f"P{gpu.state} of P0 (fastest) to P15" if gpu.state is not None else "",
+                f"not faster: {', '.join(gpu.held_back)}" if gpu.held_back else "",
+            ),
+        ),
+    )
+    told = [Finding(name, ", ".join(filter(None, parts))) for name, parts in lines if any(parts)]
+    clause, _, remedy = gpu.advice.partition(": ")
+    return told + ([Finding("slow", clause, False, remedy)] if clause else [])
 
 
 def fonts() -> list[Finding]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
+
+import numpy as np
 from PyQt6 import sip
 from PyQt6.QtCore import QCoreApplication, QEvent, QRect, QRectF, pyqtSignal
 from PyQt6.QtGui import QOffscreenSurface, QOpenGLContext, QPainter, QResizeEvent, QSurfaceFormat
@@ -13,8 +17,12 @@ from PyQt6.QtOpenGL import (
     QOpenGLWindow,
 )
 
+from live_sr.cuda.shown import Shown, in_main_memory
+from live_sr.cuda.slots import Picture
+from live_sr.cuda.texture import CardTexture
+from live_sr.errors import EngineError
 from live_sr.frame import Pixels, Size, size_of
-from live_sr.overlay.presenting import TITLE, Feed, Mode, Sheet, Shown, Take, flags, physical, placed
+from live_sr.overlay.presenting import TITLE, Feed, Mode, Sheet, Take, Tell, Vsync, flags, physical, placed
 
 # The OpenGL registry's numbers (gl.xml); PyQt6 has the functions but not the constants.
 RENDERER = 0x1F01
@@ -27,17 +35,18 @@ WRAP_S, WRAP_T = 0x2802, 0x2803
 NEAREST, LINEAR = 0x2600, 0x2601
 CLAMP_TO_EDGE = 0x812F
 COLOR_BUFFER_BIT = 0x4000
+SWAP_INTERVALS: dict[Vsync, int] = {"off": 0, "on": 1, "adaptive": -1}  # -1: EXT_swap_control_tear
 BLEND, SCISSOR_TEST, DEPTH_TEST = 0x0BE2, 0x0C11, 0x0B71
 
 
-def surface_format() -> QSurfaceFormat:
-    """OpenGL 2.1, opaque, and swapping without a wait for the screen: a wait would block the GUI thread."""
+def surface_format(vsync: Vsync = "off") -> QSurfaceFormat:
+    """OpenGL 2.1, opaque. Without vsync a swap waits for nothing; else the GUI thread waits in it, and nobody else."""
     form = QSurfaceFormat()
     form.setRenderableType(QSurfaceFormat.RenderableType.OpenGL)
     form.setVersion(2, 1)
     form.setAlphaBufferSize(0)
     form.setDepthBufferSize(0)
-    form.setSwapInterval(0)
+    form.setSwapInterval(SWAP_INTERVALS[vsync])
     return form
 
 
@@ -71,9 +80,10 @@ class GLOverlayWindow(QOpenGLWindow):
     resized = pyqtSignal()
     closed = pyqtSignal()
 
-    def __init__(self, mode: Mode) -> None:
+    def __init__(self, mode: Mode, vsync: Vsync = "off", *, on_card: bool = False) -> None:
+        """on_card: OpenGL runs on the NVIDIA card, so a picture in its memory can be shown from there."""
         super().__init__()
-        self.setFormat(surface_format())
+        self.setFormat(surface_format(vsync))
         self.setFlags(flags(mode))
         self.setTitle(TITLE)
         if mode == "cover":
@@ -84,12 +94,21 @@ class GLOverlayWindow(QOpenGLWindow):
         self._hud: Sheet | None = None
         self._presenting = False
         self._texture = Texture()
+        self._on_card = on_card
+        self._trouble: Callable[[str], None] = lambda why: None
+
+    @property
+    def takes_cards(self) -> bool:
+        return self._on_card
+
+    def on_trouble(self, tell: Callable[[str], None]) -> None:
+        self._trouble = tell
 
     @property
     def frames_shown(self) -> int:
         return self._feed.count
 
-    def feed(self, take: Take, shown: Shown) -> None:
+    def feed(self, take: Take, shown: Tell) -> None:
         self._feed.take, self._feed.shown = take, shown
 
     def set_hud(self, hud: Sheet | None) -> None:
@@ -130,7 +149,7 @@ class GLOverlayWindow(QOpenGLWindow):
     def paintGL(self) -> None:  # noqa: N802
         frame = self._feed.newest()
         if frame is not None:
-            self._texture.fill(frame.pixels)
+            self._fill(frame.pixels)
         self._texture.draw(self.room())
         if self._hud is not None:
             painter = QPainter(self)
@@ -141,6 +160,17 @@ class GLOverlayWindow(QOpenGLWindow):
             painter.end()
         if not self._presenting:
             self._feed.tell()
+
+    def _fill(self, picture: Shown) -> None:
+        if isinstance(picture, np.ndarray):
+            self._texture.fill(picture)
+            return
+        try:
+            self._texture.fill_on_card(picture)
+        except EngineError as error:
+            self._trouble(error.message)
+            with suppress(EngineError):  # the card itself is lost: the relay makes the next picture without it
+                self._texture.fill(in_main_memory(picture))
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
         super().resizeEvent(event)
@@ -155,24 +185,30 @@ class GLOverlayWindow(QOpenGLWindow):
 
 
 class Texture:
-    """The newest picture on the graphics card. Every method needs the current context of the window."""
+    """The newest picture on the graphics card. Every method needs the current context of the window.
+
+    There are two textures, since pictures come with blue first: OpenGL puts that right while it copies from main
+    memory, and while it draws what CUDA copied.
+    """
 
     def __init__(self) -> None:
         self._gl: QOpenGLFunctions_2_1 | None = None
         self._blitter = QOpenGLTextureBlitter()
-        self._number = 0
-        self._size: Size | None = None
+        self._uploaded, self._copied = 0, 0  # their numbers
+        self._sizes: dict[int, Size] = {}
+        self._newest = 0  # the one to draw; 0: there is no picture yet
+        self._card = CardTexture()
 
     def create(self, gl: QOpenGLFunctions_2_1) -> None:
         self._gl = gl
         self._blitter.create()
-        made = gl.glGenTextures(1)
-        self._number = made if isinstance(made, int) else made[0]
+        self._uploaded, self._copied = self._made(gl), self._made(gl)
 
     def destroy(self) -> None:
         if self._gl is not None:
+            self._card.close()  # before the texture that it knows
             self._blitter.destroy()
-            self._gl.glDeleteTextures(1, [self._number])
+            self._gl.glDeleteTextures(2, [self._uploaded, self._copied])
             self._gl = None
 
     def fill(self, pixels: Pixels) -> None:
@@ -181,15 +217,36 @@ class Texture:
         if gl is None:
             return
         size = size_of(pixels)
-        gl.glBindTexture(TEXTURE_2D, self._number)
         address = sip.voidptr(pixels.ctypes.data, pixels.nbytes)
-        if size != self._size:
-            for key in (WRAP_S, WRAP_T):
-                gl.glTexParameteri(TEXTURE_2D, key, CLAMP_TO_EDGE)
-            gl.glTexImage2D(TEXTURE_2D, 0, RGBA8, *size, 0, BGRA, UNSIGNED_INT_8_8_8_8_REV, address)
-            self._size = size
+        if self._sizes.get(self._uploaded) != size:
+            self._allocate(gl, self._uploaded, size, address)
         else:
+            gl.glBindTexture(TEXTURE_2D, self._uploaded)
             gl.glTexSubImage2D(TEXTURE_2D, 0, 0, 0, *size, BGRA, UNSIGNED_INT_8_8_8_8_REV, address)
+        self._newest = self._uploaded
+
+    def fill_on_card(self, picture: Picture) -> None:
+        """Copies a picture that is in the card's memory, and releases it. Raises EngineError."""
+        gl = self._gl
+        if gl is None:
+            picture.release()
+            return
+        number = self._copied
+        if self._sizes.get(number) != picture.size:  # beside the present one, which stays if this one comes to nothing
+            number = self._made(gl)
+            self._allocate(gl, number, picture.size, None)
+        filled = False
+        try:
+            filled = self._card.fill(number, picture)
+        finally:
+            if number != self._copied:
+                unused = self._copied if filled else number
+                if not filled:
+                    self._card.close()  # it knows the texture
+                gl.glDeleteTextures(1, [unused])
+                self._sizes.pop(unused, None)
+        if filled:
+            self._copied = self._newest = number
 
     def draw(self, room: Size) -> None:
         """The picture where it belongs in the window, black around it; only black while there is none."""
@@ -201,14 +258,28 @@ class Texture:
             gl.glDisable(state)
         gl.glClearColor(0, 0, 0, 1)
         gl.glClear(COLOR_BUFFER_BIT)
-        if self._size is None:
+        if not self._newest:
             return
-        place = placed(self._size, room)
-        smooth = NEAREST if place.size == self._size else LINEAR
-        gl.glBindTexture(TEXTURE_2D, self._number)
+        size = self._sizes[self._newest]
+        place = placed(size, room)
+        smooth = NEAREST if place.size == size else LINEAR
+        gl.glBindTexture(TEXTURE_2D, self._newest)
         gl.glTexParameteri(TEXTURE_2D, MIN_FILTER, smooth)
         gl.glTexParameteri(TEXTURE_2D, MAG_FILTER, smooth)
         where = QOpenGLTextureBlitter.targetTransform(QRectF(QRect(*place)), QRect(0, 0, *room))
         self._blitter.bind()
-        self._blitter.blit(self._number, where, QOpenGLTextureBlitter.Origin.OriginTopLeft)
+        self._blitter.setRedBlueSwizzle(self._newest == self._copied)
+        self._blitter.blit(self._newest, where, QOpenGLTextureBlitter.Origin.OriginTopLeft)
         self._blitter.release()
+
+    def _allocate(self, gl: QOpenGLFunctions_2_1, number: int, size: Size, address: sip.voidptr | None) -> None:
+        gl.glBindTexture(TEXTURE_2D, number)
+        for key in (WRAP_S, WRAP_T):
+            gl.glTexParameteri(TEXTURE_2D, key, CLAMP_TO_EDGE)
+        gl.glTexImage2D(TEXTURE_2D, 0, RGBA8, *size, 0, BGRA, UNSIGNED_INT_8_8_8_8_REV, address)
+        self._sizes[number] = size
+
+    @staticmethod
+    def _made(gl: QOpenGLFunctions_2_1) -> int:
+        made = gl.glGenTextures(1)
+        return made if isinstance(made, int) else int(made[0])

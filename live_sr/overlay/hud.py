@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from PyQt6.QtCore import QPointF, QRectF, Qt
@@ -43,23 +44,33 @@ class Hud:
         if self.level == "off" or not legible():
             self._picture = QImage()
             return
+        self._picture = self._fitting(state, room).painted()
+
+    def _fitting(self, state: HudState, room: Size) -> Panel:
+        """In as large a font as fits; in a small window without the rows about the graphics card."""
+        inside = Size(room.width - 2 * margin_in(room), room.height - 2 * margin_in(room))
         wanted = max(11, min(28, round(7 + room.height / 100)))
-        for pixels in range(wanted, 6, -1):
-            font = hud_font(pixels)
-            panel = Panel(state, self.level, font, room)
-            if panel.size.width <= room.width and panel.size.height <= room.height:
-                break
-        self._picture = panel.painted()
+        for said in (state, replace(state, gpu=None, advice="")):
+            for pixels in range(wanted, 6, -1):
+                panel = Panel(said, self.level, hud_font(pixels), room)
+                if panel.size.width <= inside.width and panel.size.height <= inside.height:
+                    return panel
+        return panel
 
     def paint(self, painter: QPainter, room: Size) -> None:
         """Into its corner. Costs one drawing of a small picture."""
         if self.level == "off" or self._picture.isNull():
             return
-        margin = max(2, room.height // 90)
+        margin = margin_in(room)
         left, top = "left" in self.corner, "top" in self.corner
         x = margin if left else room.width - self._picture.width() - margin
         y = margin if top else room.height - self._picture.height() - margin
         painter.drawImage(max(0, x), max(0, y), self._picture)
+
+
+def margin_in(room: Size) -> int:
+    """Between the HUD and the edges, in pixels."""
+    return max(2, room.height // 90)
 
 
 def hud_font(pixels: int) -> QFont:

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 
 from live_sr.frame import Size
 from live_sr.latency import STAGES, Percentiles, Report
+from live_sr.nvml import Gpu
 
 Level = Literal["off", "line", "detail"]
 LEVELS: tuple[Level, ...] = ("off", "line", "detail")
@@ -16,6 +17,7 @@ LEVELS: tuple[Level, ...] = ("off", "line", "detail")
 MEASURES = "capture → handed to the compositor; excludes scan-out"
 NOTES = 3  # so many of the newest notes are listed
 GUIDES_MS = (1000 / 60, 1000 / 30)
+FULL = 97  # per cent of a card's load: a game that takes all of it is in our way
 SLACK = 1.2  # no two frames are exactly 16.7 ms apart: 50 fps still passes for 60
 COLUMNS = 56  # of a panel that has all the room it wants
 
@@ -45,6 +47,8 @@ class HudState:
 
     scale: how many times larger, or "fit". source: only what is out of the ordinary, such as "reopening: the window is
     minimised". notes: every fallback taken, oldest first. message: what a key press just did, such as "model: fast ×2".
+    build: how far a long build is. budget: what the governor put in the wish's place. gpu: the NVIDIA card, if there is
+    one; runtime: what the engine runs in there, with its version; advice: what keeps that card slow.
     """
 
     report: Report
@@ -57,6 +61,11 @@ class HudState:
     source: str = ""
     notes: tuple[str, ...] = ()
     message: str = ""
+    build: str = ""
+    budget: str = ""
+    gpu: Gpu | None = None
+    runtime: str = ""
+    advice: str = ""
 
 
 def tone_of(frame_ms: float) -> Tone:
@@ -82,7 +91,7 @@ def rows(state: HudState, level: Level, columns: int = COLUMNS) -> tuple[list[Ro
         return [], []
     if level == "line":
         return flowed(_line(state), columns) + _news(state, columns, notes=False), []
-    above = [*flowed(_heading(state), columns), ()]
+    above = [*flowed(_heading(state), columns), *flowed(_card(state), columns), ()]
     above += [*flowed(_rates(state.report), columns), *flowed(_counts(state.report), columns), ()]
     above += _table(state.report)
     below = [(Span(part, Tone.DIM),) for part in textwrap.wrap(MEASURES, columns)]
@@ -130,6 +139,24 @@ def _line(state: HudState) -> list[Row]:
 
 def _heading(state: HudState) -> list[Row]:
     return [group for group in (_what(state), _sizes(state)) if group]
+
+
+def _card(state: HudState) -> list[Row]:
+    gpu = state.gpu
+    if gpu is None:
+        return []
+    load = Span(f"load {gpu.load:3} %", Tone.FAIR if gpu.load >= FULL else Tone.DIM) if gpu.load is not None else None
+    said = (
+        gpu.clocks,
+        f"VRAM {gpu.memory}" if gpu.memory else "",
+        f"{gpu.celsius} °C" if gpu.celsius is not None else "",
+        gpu.power,
+        f"P{gpu.state}" if gpu.state is not None else "",
+        state.runtime,
+        f"driver {gpu.driver}" if gpu.driver else "",
+    )
+    spans = [Span(gpu.name.removeprefix("NVIDIA ")), load, *(Span(words, Tone.DIM) for words in said)]
+    return [(span,) for span in spans if span is not None and span.text]
 
 
 def _rate(fps: float) -> str:
@@ -183,7 +210,10 @@ def _news(state: HudState, columns: int, notes: bool) -> list[Row]:
     said: list[tuple[str, Tone]] = []
     if state.source:
         said.append((f"source: {state.source}", Tone.POOR))
+    if state.build:
+        said.append((state.build, Tone.NEWS))
     if notes:
+        said += [(words, Tone.FAIR) for words in (state.budget, state.advice) if words]
         said += [(f"note: {note}", Tone.FAIR) for note in state.notes[-NOTES:]]
         if len(state.notes) > NOTES:
             said.append((f"notes older than these: {len(state.notes) - NOTES}", Tone.DIM))

@@ -2,76 +2,23 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Literal, Protocol
 
 from PyQt6.QtCore import Qt, pyqtBoundSignal
 from PyQt6.QtGui import QGuiApplication, QPainter
 
-from live_sr.frame import Frame, Pixels, Rect, Size
-from live_sr.latency import Latency
+from live_sr.cuda.shown import Shown
+from live_sr.frame import Frame, Rect, Size
 
 Mode = Literal["cover", "beside"]
 
 TITLE = "live-sr"
 
 
-class Exchange:
-    """Three pictures in circulation: one is being upscaled, one waits, one is on screen.
-
-    The upscale thread puts, the GUI thread takes. A picture is free again when a newer one replaced it before it was
-    taken, or when the GUI thread took the next one: from then on nothing paints the old one any more.
-    """
-
-    def __init__(self, latency: Latency) -> None:
-        self._latency = latency
-        self._lock = threading.Lock()
-        # guarded by _lock:
-        self._waiting: Frame[Pixels] | None = None
-        self._on_screen: Frame[Pixels] | None = None
-        self._free: Frame[Pixels] | None = None
-        self._wanted = True
-
-    def put(self, frame: Frame[Pixels]) -> tuple[Frame[Pixels] | None, bool]:
-        """Leave the newest frame. Returns one that may be written again, and whether the GUI thread must be told.
-
-        It is told once until it takes. A replaced frame counts as dropped, unless nobody is looking.
-        """
-        with self._lock:
-            replaced, self._waiting = self._waiting, frame
-            if replaced is not None:
-                wanted = self._wanted
-                given_back = replaced
-            else:
-                wanted = False
-                given_back, self._free = self._free, None  # type: ignore[assignment]
-        if wanted:
-            self._latency.dropped()
-        return given_back, replaced is None
-
-    def take(self) -> Frame[Pixels] | None:
-        """The frame that is to be painted next, or None: the one on screen is still the newest."""
-        with self._lock:
-            self._wanted = True
-            frame, self._waiting = self._waiting, None
-            if frame is not None:
-                self._free, self._on_screen = self._on_screen, frame
-            return frame
-
-    def waits(self) -> bool:
-        """Whether there is a frame to paint."""
-        with self._lock:
-            return self._waiting is not None
-
-    def unwanted(self) -> None:
-        """Nobody is looking: until the next `take`, replaced frames are not missed."""
-        with self._lock:
-            self._wanted = False
-
-
-Take = Callable[[], Frame[Pixels] | None]
-Shown = Callable[[Frame[Pixels]], None]
+Vsync = Literal["off", "on", "adaptive"]
+Take = Callable[[], Frame[Shown] | None]
+Tell = Callable[[Frame[Shown]], None]
 
 
 class Feed:
@@ -79,11 +26,11 @@ class Feed:
 
     def __init__(self) -> None:
         self.take: Take = lambda: None
-        self.shown: Shown = lambda frame: None
+        self.shown: Tell = lambda frame: None
         self.count = 0  # different frames painted so far
-        self._painted: Frame[Pixels] | None = None  # and not told yet
+        self._painted: Frame[Shown] | None = None  # and not told yet
 
-    def newest(self) -> Frame[Pixels] | None:
+    def newest(self) -> Frame[Shown] | None:
         """The frame to go over to, if there is a newer one."""
         frame = self.take()
         if frame is not None:
@@ -121,7 +68,12 @@ class Surface(Protocol):
     @property
     def frames_shown(self) -> int: ...
 
-    def feed(self, take: Take, shown: Shown) -> None:
+    @property
+    def takes_cards(self) -> bool:
+        """Whether it can show a picture from the graphics card's memory."""
+        ...
+
+    def feed(self, take: Take, shown: Tell) -> None:
         """`take` gives the frame to paint next, if any; `shown` is told each after it went to the compositor."""
         ...
 
@@ -135,6 +87,10 @@ class Surface(Protocol):
 
     def refresh(self) -> None:
         """Paint again soon: what lies over the picture changed."""
+        ...
+
+    def on_trouble(self, tell: Callable[[str], None]) -> None:
+        """`tell` is told why a picture could not be shown from the card's memory; it went through main memory."""
         ...
 
     def set_hud(self, hud: Sheet | None) -> None: ...

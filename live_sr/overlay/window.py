@@ -12,17 +12,19 @@ from PyQt6.QtCore import QEvent, QMessageLogContext, QObject, QRect, Qt, QtMsgTy
 from PyQt6.QtGui import QCloseEvent, QImage, QPainter, QPaintEvent, QResizeEvent
 from PyQt6.QtWidgets import QWidget
 
+from live_sr.cuda.shown import Shown, in_main_memory
 from live_sr.frame import Frame, Pixels, Size, size_of
 from live_sr.latency import Latency
+from live_sr.overlay.exchange import Exchange
 from live_sr.overlay.presenting import (
     TITLE,
-    Exchange,
     Feed,
     Mode,
     Sheet,
-    Shown,
     Surface,
     Take,
+    Tell,
+    Vsync,
     bars,
     flags,
     physical,
@@ -58,8 +60,15 @@ class OverlayWindow(QWidget):
     def frames_shown(self) -> int:
         return self._feed.count
 
-    def feed(self, take: Take, shown: Shown) -> None:
+    def feed(self, take: Take, shown: Tell) -> None:
         self._feed.take, self._feed.shown = take, shown
+
+    @property
+    def takes_cards(self) -> bool:
+        return False
+
+    def on_trouble(self, tell: Callable[[str], None]) -> None:
+        """It has none: it takes nothing from a card."""
 
     def set_hud(self, hud: Sheet | None) -> None:
         self._hud = hud
@@ -85,11 +94,12 @@ class OverlayWindow(QWidget):
         """Go over to the newest frame, if there is one: a window that comes back must not flash an old picture."""
         frame = self._feed.newest()
         if frame is not None:
-            self._frame = frame
-            height, width, _ = frame.pixels.shape
+            pixels = in_main_memory(frame.pixels)
+            self._frame = Frame(pixels, frame.stamps, frame.number)
+            height, width, _ = pixels.shape
             # A pointer that may be written through: QImage copies pixels that it was lent for reading only.
             self._picture = QImage(
-                sip.voidptr(frame.pixels.ctypes.data),  # type: ignore[call-overload]
+                sip.voidptr(pixels.ctypes.data),  # type: ignore[call-overload]
                 width,
                 height,
                 width * 4,
@@ -155,12 +165,12 @@ class QtDisplay(QObject):
         super().__init__()
         self._window = window
         self._latency = latency
-        self._exchange = Exchange(latency)
+        self._exchange: Exchange[Shown] = Exchange(latency)
         window.feed(self._exchange.take, self._painted)
         # PyQt6's stubs leave out the second argument.
         self._posted.connect(self._present, Qt.ConnectionType.QueuedConnection)  # type: ignore[call-arg]
 
-    def show(self, frame: Frame[Pixels]) -> Frame[Pixels] | None:
+    def show(self, frame: Frame[Shown]) -> Frame[Shown] | None:
         """Keeps this frame and gives back one that may be written again; never blocks. None: the first two times."""
         given_back, tell = self._exchange.put(frame)
         if tell:
@@ -173,12 +183,14 @@ class QtDisplay(QObject):
         elif self._exchange.waits():
             self._window.present()
 
-    def _painted(self, frame: Frame[Pixels]) -> None:
+    def _painted(self, frame: Frame[Shown]) -> None:
         frame.stamps.shown = perf_counter_ns()
         self._latency.shown(frame.stamps)
 
 
-def make_window(mode: Mode, prefer: Literal["auto", "raster", "gl"] = "auto") -> tuple[Surface, str]:
+def make_window(
+    mode: Mode, prefer: Literal["auto", "raster", "gl"] = "auto", vsync: Vsync = "off"
+) -> tuple[Surface, str]:
     """The kind of window that is fastest here (or the preferred one, if it can be), and a sentence that says why.
 
     OpenGL without a graphics card took 5.2 ms of a 960x540 picture where painting with the CPU took 0.2 ms, so the
@@ -195,7 +207,7 @@ def make_window(mode: Mode, prefer: Literal["auto", "raster", "gl"] = "auto") ->
         return OverlayWindow(mode), "painted by the CPU: there is no desktop OpenGL 2.1 here"
     if prefer == "auto" and any(word in renderer.lower() for word in SOFTWARE):
         return OverlayWindow(mode), f"painted by the CPU: OpenGL here is software ({renderer})"
-    return GLOverlayWindow(mode), f"painted by OpenGL on {renderer}"
+    return GLOverlayWindow(mode, vsync, on_card="nvidia" in renderer.lower()), f"painted by OpenGL on {renderer}"
 
 
 def guard_connection(on_lost: Callable[[], None]) -> None:
