@@ -12,6 +12,7 @@ Pixels = npt.NDArray[np.uint8]
 """BGRA, shape (height, width, 4), uint8, C-contiguous; alpha is always 255."""
 
 P = TypeVar("P")
+Q = TypeVar("Q")
 
 
 class Size(NamedTuple):
@@ -79,7 +80,7 @@ class Frame(Generic[P]):
     stamps: Stamps = field(default_factory=Stamps)
     number: int = 0
 
-    def redrawn(self, pixels: P) -> Frame[P]:
+    def redrawn(self, pixels: Q) -> Frame[Q]:
         """The same moment of the game in other pixels."""
         return Frame(pixels, self.stamps, self.number)
 

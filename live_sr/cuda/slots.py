@@ -115,7 +115,7 @@ class Slots:
             self._submit(slot, frame.pixels)
             while len(self._unfinished) > self._queue:
                 self._finish_oldest()
-        return Frame(Picture(self, slot, size.times(self._scale)), frame.stamps, frame.number)
+        return frame.redrawn(Picture(self, slot, size.times(self._scale)))
 
     def _claim(self, size: Size) -> Slot | None:
         """The free slot that was used longest ago."""
