@@ -1,5 +1,6 @@
-"""`live-sr bench`: what its JSON holds, what it can be fed with, and how it answers to mistakes."""
+"""`live-sr bench`: what its files hold, what it can be fed with, and how it answers to mistakes and to Ctrl-C."""
 
+import csv
 import json
 import threading
 from pathlib import Path
@@ -8,25 +9,32 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from fakes import FakeEngine
 
-from live_sr import bench, cli
+from live_sr import cli
+from live_sr.bench import measure, peers
+from live_sr.contracts import Engine
 from live_sr.latency import STAGES
 
-RUN_KEYS = ["model", "scale", "engine", "precision", "size", "seconds", "frames", "fps", "dropped"]
-RUN_KEYS += ["latency_ms", "stages_ms"]
+ROW_KEYS = ["model", "scale", "size", "engine", "precision", "pace", "build_s", "cost", "figures", "floor", "reason"]
+FIGURES = ["rounds", "seconds", "frames", "dropped", "fps", "latency_ms", "stages_ms", "device_ms", "curve_ms"]
 PERCENTILES = ["p50", "p95", "p99", "max"]
 
 
 @pytest.fixture(autouse=True)
 def short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A short warm-up, in a folder of its own."""
-    monkeypatch.setattr(bench, "WARM_UP_S", 0.1)
+    monkeypatch.setattr(measure, "WARM_UP_S", 0.1)
     monkeypatch.chdir(tmp_path)
 
 
 def run(*arguments: str) -> int:
-    """The exit code of a short run with the nearest filter, unless the arguments say otherwise."""
+    """The exit code of a short free run with the nearest filter, unless the arguments say otherwise."""
     usual = ["--model", "nearest", "--size", "37x23", "--seconds", "0.3"]
+    if "--size" in arguments:
+        del usual[2:4]
+    if not {"--pace", "--free"} & set(arguments):
+        usual.append("--free")
     try:
         return cli.main(["bench", *usual, *arguments])
     except SystemExit as ended:  # argparse's own way
@@ -52,44 +60,215 @@ def clip(path: Path, frames: int = 12) -> str:
     return str(path)
 
 
-def check_percentiles(told: dict[str, float]) -> None:
+def check_tail(told: dict[str, dict[str, float]]) -> None:
     assert list(told) == PERCENTILES
-    assert 0 <= told["p50"] <= told["p95"] <= told["p99"] <= told["max"]
+    medians = [told[name]["median"] for name in PERCENTILES]
+    assert medians == sorted(medians)
+    for spread in told.values():
+        assert 0 <= spread["min"] <= spread["median"] <= spread["max"]
 
 
 def test_the_json_has_exactly_the_documented_schema() -> None:
-    data = figures()
-    assert list(data) == ["schema", "machine", "runs"]
-    assert data["schema"] == 1
+    data = figures("--rounds", "2")
+    top = ["schema", "machine", "source", "seconds", "warm_up_s", "rounds", "before", "after", "interrupted", "rows"]
+    assert list(data) == top
+    assert data["schema"] == 2
     assert {"system", "processor", "cores", "python", "live_sr", "packages", "load", "date"} <= set(data["machine"])
     assert data["machine"]["packages"]["numpy"] == np.__version__
-    (told,) = data["runs"]
-    assert list(told) == RUN_KEYS
-    assert (told["model"], told["scale"], told["engine"], told["size"]) == ("nearest", 2, "filters", "37x23")
-    assert isinstance(told["precision"], str)
-    assert told["seconds"] >= 0.3
+    (row,) = data["rows"]
+    assert list(row) == ROW_KEYS
+    assert (row["model"], row["scale"], row["engine"], row["size"]) == ("nearest", 2, "filters", "37x23")
+    assert row["pace"] is None
+    assert row["cost"] == {"macs": None, "bytes": 4 * 37 * 23 * 5}
+    told = row["figures"]
+    assert list(told) == FIGURES
+    assert told["rounds"] == 2
+    assert told["seconds"] >= 0.6
     assert told["frames"] > 0
-    assert told["fps"] == pytest.approx(told["frames"] / told["seconds"], rel=0.01)
-    check_percentiles(told["latency_ms"])
+    assert told["fps"]["min"] <= told["fps"]["median"] <= told["fps"]["max"]
+    check_tail(told["latency_ms"])
     assert tuple(told["stages_ms"]) == STAGES == ("capture", "wait", "upscale", "show")
     for stage in told["stages_ms"].values():
-        check_percentiles(stage)
-        assert stage["max"] <= told["latency_ms"]["max"]
+        check_tail(stage)
+    assert told["curve_ms"] == sorted(told["curve_ms"])
 
 
-def test_running_free_drops_nothing() -> None:
-    (told,) = figures()["runs"]
-    assert told["dropped"] == 0
+def test_every_combination_is_run_in_every_mode(capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--model", "nearest,bilinear", "--scale", "2,3", "--size", "20x10", "--size", "30x20"]
+    data = figures(*flags, "--pace", "50", "--pace", "100", "--free", "--seconds", "0.1")
+    sides = [(row["model"], row["scale"], row["size"], row["pace"]) for row in data["rows"]]
+    assert sides == [
+        (model, scale, size, pace)
+        for model in ("nearest", "bilinear")
+        for scale in (2, 3)
+        for size in ("20x10", "30x20")
+        for pace in (None, 50, 100)
+    ]
+    assert all(row["figures"]["frames"] for row in data["rows"])
+    lines = capsys.readouterr().out.splitlines()
+    for model, scale, size, _ in sides:
+        assert sum(line.startswith(f"{model} x{scale} ") and size in line for line in lines) == 3
+    assert lines[-1] == "written to figures.json"
 
 
-def test_every_combination_is_one_run_over_all_rounds(capsys: pytest.CaptureFixture[str]) -> None:
-    data = figures("--model", "nearest,bilinear", "--scale", "2,3", "--rounds", "2", "--seconds", "0.2")
-    sides = [(told["model"], told["scale"]) for told in data["runs"]]
-    assert sides == [("nearest", 2), ("nearest", 3), ("bilinear", 2), ("bilinear", 3)]
-    rows = capsys.readouterr().out.splitlines()
-    for model, scale in sides:
-        assert sum(row.startswith(f"{model} x{scale} ") for row in rows) == 1
-    assert rows[-1] == "written to figures.json"
+def test_both_ways_of_running_are_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "--model", "nearest", "--size", "20x10", "--seconds", "0.1"]) == 0
+    told = capsys.readouterr().out
+    assert "free-running" in told
+    assert "fed at 60 fps" in told
+
+
+def test_a_filter_is_run_once_however_many_engines_and_precisions_there_are() -> None:
+    data = figures("--engines", "openvino,auto", "--precisions", "fp32,auto")
+    assert [row["engine"] for row in data["rows"]] == ["filters"]
+
+
+def test_a_combination_that_cannot_run_is_a_row_with_its_reason(capsys: pytest.CaptureFixture[str]) -> None:
+    data = figures("--model", "fast,nearest", "--scale", "3")
+    failed, done = data["rows"]
+    assert failed["figures"] is None
+    assert failed["reason"] == "there is no x3 of fast: x2, x4"
+    assert done["figures"]["frames"] > 0
+    assert "fast x3, auto at 37x23: there is no x3 of fast" in capsys.readouterr().out
+
+
+class Failing(FakeEngine):
+    """Works until it was built so often."""
+
+    builds = 0
+
+    def warm_up(self, size: Any) -> None:
+        Failing.builds += 1
+        if Failing.builds > 2:
+            raise RuntimeError("out of memory")
+        super().warm_up(size)
+
+
+def test_what_fails_in_a_later_round_keeps_its_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    def make(*asked: object) -> Engine:
+        return Failing(2)
+
+    monkeypatch.setattr(Failing, "builds", 0)
+    monkeypatch.setattr(peers, "make", make)
+    (row,) = figures("--rounds", "4")["rows"]
+    assert row["figures"]["rounds"] == 2
+    assert row["reason"] == "RuntimeError: out of memory"
+
+
+class OnACard(FakeEngine):
+    """Its card remembers the frames of every run since it was built: three old ones, and what was drawn since."""
+
+    def __init__(self, scale: int) -> None:
+        super().__init__(scale)
+        self._ms = [1000.0] * 3
+
+    def upscale(self, frame: Any, into: Any = None) -> Any:
+        self._ms.append(0.5)
+        return super().upscale(frame, into)
+
+    def device_ms(self) -> dict[str, list[float]]:
+        return {"copy in": self._ms, "compute": [2 * ms for ms in self._ms], "copy out": []}
+
+
+def test_the_stages_on_a_card_are_told_as_the_card_measured_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def make(*asked: object) -> Engine:
+        return OnACard(2)
+
+    monkeypatch.setattr(peers, "make", make)
+    (row,) = figures()["rows"]
+    told = row["figures"]["device_ms"]
+    assert {stage: tail["max"]["max"] for stage, tail in told.items()} == {"copy in": 0.5, "compute": 1.0}
+    header = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("model "))
+    assert header.split()[-3:] == ["copy", "in", "compute"]
+
+
+class Interrupted(FakeEngine):
+    """The player presses Ctrl-C while the third one is built."""
+
+    builds = 0
+
+    def warm_up(self, size: Any) -> None:
+        Interrupted.builds += 1
+        if Interrupted.builds == 3:
+            raise KeyboardInterrupt
+        super().warm_up(size)
+
+
+def test_after_ctrl_c_what_was_measured_is_told_and_written(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def make(*asked: object) -> Engine:
+        return Interrupted(2)
+
+    monkeypatch.setattr(Interrupted, "builds", 0)
+    monkeypatch.setattr(peers, "make", make)
+    flags = ["--size", "20x10", "--size", "30x20", "--size", "40x30", "--size", "50x40", "--csv", "figures.csv"]
+    assert run(*flags, "--json", "figures.json") == 130
+    data = json.loads(Path("figures.json").read_text())
+    assert data["interrupted"] is True
+    assert [row["size"] for row in data["rows"]] == ["20x10", "30x20"]
+    assert len(Path("figures.csv").read_text().splitlines()) == 3
+    assert "interrupted" in capsys.readouterr().out
+
+
+def test_progress_goes_to_the_standard_error_only(capsys: pytest.CaptureFixture[str]) -> None:
+    run("--rounds", "2", "--scale", "2,3")
+    told = capsys.readouterr()
+    assert [line.partition(",")[0] for line in told.err.splitlines()] == ["1 of 4", "2 of 4", "3 of 4", "4 of 4"]
+    assert "left: round 1 of 2, nearest x2 at 37x23" in told.err
+    assert "round 1 of 2" not in told.out
+
+
+def test_the_csv_has_a_line_for_each_row() -> None:
+    figures("--scale", "2,3", "--csv", "figures.csv")
+    with Path("figures.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], row["scale"], row["pace"]) for row in rows] == [("nearest", "2", ""), ("nearest", "3", "")]
+    for row in rows:
+        assert float(row["fps_min"]) <= float(row["fps"]) <= float(row["fps_max"])
+        assert float(row["p50_ms"]) <= float(row["max_ms"])
+        assert float(row["upscale_p50_ms"]) >= 0
+
+
+def test_a_report_is_compared_with_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    figures("--rounds", "2")
+    capsys.readouterr()
+    assert cli.main(["bench", "--compare", "figures.json", "figures.json"]) == 0
+    told = capsys.readouterr().out
+    assert "not the same" not in told
+    line = next(line for line in told.splitlines() if line.startswith("nearest x2"))
+    assert "1.00" in line
+    assert "within the spread" in line
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be read"),
+        ("{", "is not JSON"),
+        ("[]", "no benchmark of schema 2"),
+        ('{"schema": 1, "runs": []}', "but of 1"),
+        ('{"schema": 2, "rows": []}', "not a whole benchmark"),
+    ],
+)
+def test_what_is_no_report_cannot_be_compared(
+    content: str | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if content is not None:
+        Path("a.json").write_text(content)
+    assert cli.main(["bench", "--compare", "a.json", "a.json"]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_the_floor_stands_next_to_each_row(capsys: pytest.CaptureFixture[str]) -> None:
+    data = figures("--roofline", "--model", "nearest", "--size", "64x48")
+    floor = data["rows"][0]["floor"]
+    assert floor["device"] == "processor"
+    assert floor["bound"] == "copy"
+    assert floor["ms"] == pytest.approx(4 * 64 * 48 * 5 / floor["bandwidth"] * 1000, abs=1e-4)
+    assert "×floor" in capsys.readouterr().out
 
 
 def test_the_table_says_what_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,30 +281,30 @@ def test_the_table_says_what_was_measured(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_paced_frames_come_no_faster_than_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
-    (told,) = figures("--pace", "40", "--seconds", "0.5")["runs"]
-    assert 0 < told["frames"] <= told["seconds"] * 40 + 2
+    (row,) = figures("--pace", "40", "--seconds", "0.5")["rows"]
+    assert 0 < row["figures"]["frames"] <= row["figures"]["seconds"] * 40 + 2
     assert "fed at 40 fps" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("pace", [[], ["--pace", "60"]])
 def test_a_video_is_a_source_and_is_repeated_for_as_long_as_asked(tmp_path: Path, pace: list[str]) -> None:
     path = clip(tmp_path / "clip.mp4")
-    (told,) = figures("--source", path, "--seconds", "0.6", *pace)["runs"]
-    assert told["size"] == "40x30"  # the video's, whatever --size says
-    assert told["seconds"] >= 0.6
-    assert told["frames"] > 12 or pace
+    (row,) = figures("--source", path, "--seconds", "0.6", *pace)["rows"]
+    assert row["size"] == "40x30"  # the video's, whatever --size says
+    assert row["figures"]["seconds"] >= 0.6
+    assert row["figures"]["frames"] > 12 or pace
 
 
 @pytest.mark.parametrize("size", ["1x1", "1x50", "50x1", "487x273"])
 def test_any_size_is_measured(size: str) -> None:
-    (told,) = figures("--size", size)["runs"]
-    assert told["size"] == size
-    assert told["frames"] > 0
+    (row,) = figures("--size", size)["rows"]
+    assert row["size"] == size
+    assert row["figures"]["frames"] > 0
 
 
 def test_an_older_file_is_replaced_whole() -> None:
     Path("figures.json").write_text("x" * 100_000)
-    assert figures()["schema"] == 1
+    assert figures()["schema"] == 2
     assert [path.name for path in Path().iterdir()] == ["figures.json"]
 
 
@@ -170,6 +349,9 @@ def test_the_figures_are_shown_even_if_they_cannot_be_written(capsys: pytest.Cap
         (["--pace", "0"], "--pace"),
         (["--pace", "-5"], "--pace"),
         (["--pace", "nan"], "--pace"),
+        (["--engines", "eagr"], 'Did you mean "eager"?'),
+        (["--engine", "eager", "--model", "turbo", "--scale", "3"], "there is no x3 of turbo"),
+        (["--engine", "ncnn", "--model", "turbo"], "turbo-x2.param"),
     ],
 )
 def test_a_mistake_is_a_sentence(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,6 +39,7 @@ OWNERS = {
     "tensorrt": ("engine/_tensorrt_run.py", "engine/tensorrt_build.py"),
     "torch_tensorrt": ("engine/tensorrt_build.py",),
     "triton": ("engine/_fused_kernel.py",),
+    "filelock": ("compiled/store.py", "compiled/seal.py"),
     "cuda": ("cuda/bindings.py",),
 }
 NOT_FOREIGN = {*sys.stdlib_module_names, "live_sr", "numpy"}

@@ -78,13 +78,15 @@ def _built(
     told = _Teller(watch)
     started = monotonic()
     with _Builder(key, command, spec) as builder:
-        while not builder.ended(POLL_S):
+        ended = False
+        while not ended:
             seconds = monotonic() - started
             if watch.cancelled():
                 raise _cancelled(key)
             if seconds > timeout_s:
                 raise EngineError(f"building {key.label} was ended after {timeout_s:.0f} s", REMEDY)
             told(words(key, seconds, before, builder.stage))
+            ended = builder.ended(POLL_S)
         engine = builder.result()
     try:
         store.keep(key, engine, monotonic() - started)
@@ -148,8 +150,8 @@ class _Builder:
     def result(self) -> bytes:
         """The engine. Raises EngineError."""
         with suppress(subprocess.TimeoutExpired):
-            if self._engine is None:
-                self._process.wait(END_S)
+            if self._engine is None and self._failed is None:
+                self._process.wait(END_S)  # how it ends tells why
         self._ended.wait(END_S)
         if self._engine is not None:
             return self._engine  # whatever becomes of the process: some libraries crash when they are unloaded
