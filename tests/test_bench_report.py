@@ -227,19 +227,20 @@ class Known:
 
     def __init__(self) -> None:
         self.asked: list[object] = []
+        self.speed = 1.0
 
     def bandwidth(self, moved: int) -> float:
         self.asked.append(moved)
-        return 1e10
+        return 1e10 * self.speed
 
     def rate(self, precision: str) -> float:
         self.asked.append(precision)
         if precision == "int8":
             raise EngineError("this processor does not compute in int8")
-        return 1e12
+        return 1e12 * self.speed
 
 
-def test_each_device_is_measured_once_for_each_size_and_precision() -> None:
+def test_each_device_is_measured_once_a_round_for_each_size_and_precision_and_the_best_counts() -> None:
     processor, card = Known(), Known()
     floors = Roofline({"processor": processor, "card": card})
     cost = Cost(10**9, 10**7)
@@ -248,6 +249,12 @@ def test_each_device_is_measured_once_for_each_size_and_precision() -> None:
     assert processor.asked == [10**7, "bf16"]
     assert floors.under("cuda", "fp16", cost).device == "card"
     assert card.asked == [10**7, "fp16"]
+    floors.next_round()
+    processor.speed = 0.5  # something else has the machine
+    assert floors.under("openvino", "bf16", cost).ms == pytest.approx(2.0)
+    floors.next_round()
+    processor.speed = 2.0
+    assert floors.under("openvino", "bf16", cost).ms == pytest.approx(1.0)
     failed = floors.under("openvino", "int8", cost)
     assert (failed.ms, failed.reason) == (0.0, "this processor does not compute in int8")
 

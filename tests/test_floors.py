@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parent.parent / "live_sr"
 
 OWNERS = {
     "PyQt6": ("overlay",),
-    "openvino": ("engine/openvino.py", "engine/frozen.py"),
+    "openvino": ("engine/openvino.py", "engine/frozen.py", "engine/rate_openvino.py"),
     "ncnn": ("engine/ncnn.py",),
     "spandrel": ("engine/eager.py",),
     "torchvision": ("engine/eager.py",),
@@ -17,6 +17,7 @@ OWNERS = {
     "torch": (
         *("models/nets.py", "models/framed.py", "engine/eager.py", "quality/perceptual.py"),
         *("engine/cuda.py", "engine/_tactics.py", "engine/tensorrt_build.py", "engine/fused.py", "engine/inductor.py"),
+        "engine/rate_torch.py",
     ),
     # degradation: its kernels; quality: what is read from a set and averaged to size, and the captions of its sheet
     "cv2": ("engine/filters.py", "pictures.py", "degradation.py", "quality/sets.py", "quality/sheet.py"),
@@ -24,7 +25,7 @@ OWNERS = {
     "flip_evaluator": ("quality/flip.py",),
     "brisque": ("quality/noreference.py",),
     "imageio_ffmpeg": ("quality/vmaf.py",),
-    "matplotlib": ("quality/plot.py",),
+    "matplotlib": ("quality/plot.py", "bench/plots.py"),
     "av": ("capture/video.py",),
     "mss": ("capture/mss.py",),
     "dxcam": ("capture/dxgi.py",),

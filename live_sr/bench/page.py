@@ -24,9 +24,8 @@ h1 { font-size: 1.5rem; line-height: 1.25; margin: .5rem 0; }
 h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
 p, li { max-width: 46rem; }
 .soft { color: var(--soft); }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 480px), 1fr)); gap: 1.5rem;
-  align-items: start; }
-figure { margin: 0; max-width: 620px; }
+.plots { columns: 2 460px; column-gap: 1.5rem; }
+figure { margin: 0 0 1.5rem; max-width: 620px; break-inside: avoid; }
 svg { display: block; height: auto; }
 .scroll { overflow-x: auto; border: 1px solid var(--line); border-radius: 6px; }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; font-variant-numeric: tabular-nums; }
@@ -70,9 +69,9 @@ def _plots(rows: Sequence[Row]) -> list[str]:
         on_card = [row for row in paced if row.figures and row.figures.device_ms]
         if on_card:
             made.append(plots.stages(on_card, f"On the card, {mode_name(pace)}", card=True))
-        for size in dict.fromkeys(row.size for row in paced):
-            for some in plots.chunks([row for row in paced if row.size == size]):
-                made.append(plots.curves(some, f"Percentiles, {size} {mode_name(pace)}", 1000 / pace))
+        for some in plots.chunks(paced):
+            what = f"Percentiles, {some[0].size} {mode_name(pace)}"
+            made.append(plots.curves(some, what, 1000 / pace))
     return made
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -78,10 +78,11 @@ def throughput(rows: Sequence[Row], title: str) -> str:
             panel.errorbar(x, y, around, color=colour, fmt="o", markersize=5, capsize=2, linestyle=dashed, label=name)
         panel.set_xscale("log")
         panel.set_yscale("log")
-        for axis in (panel.xaxis, panel.yaxis):
+        for axis, ends in ((panel.xaxis, panel.get_xlim()), (panel.yaxis, panel.get_ylim())):
+            decades = math.log10(ends[1] / ends[0])
+            digits = range(2, 10) if decades < 0.7 else (2, 5) if decades < 1.5 else ()
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            few = math.log10(axis.get_view_interval()[1] / axis.get_view_interval()[0]) < 1.3
-            axis.set_minor_formatter(FuncFormatter(lambda value, _, few=few: _minor(value) if few else ""))
+            axis.set_minor_formatter(FuncFormatter(lambda value, _, digits=digits: _minor(value, digits)))
         panel.grid(True, which="major")
         panel.set_xlabel("billion multiply-adds a frame")
         panel.set_ylabel("frames per second")
@@ -111,8 +112,15 @@ def curves(rows: Sequence[Row], title: str, interval_ms: float) -> str:
 
 
 def chunks(rows: Sequence[Row]) -> list[Sequence[Row]]:
-    """So many rows at a time that their lines can be told apart."""
-    return [rows[at : at + LEGIBLE] for at in range(0, len(rows), LEGIBLE)]
+    """By size, and where these are too many lines to be told apart, by model; then so many at a time."""
+    made: list[Sequence[Row]] = []
+    for size in dict.fromkeys(row.size for row in rows):
+        alike = [row for row in rows if row.size == size]
+        groups = [alike]
+        if len(alike) > LEGIBLE:
+            groups = [[row for row in alike if row.model == model] for model in dict.fromkeys(r.model for r in alike)]
+        made += [group[at : at + LEGIBLE] for group in groups for at in range(0, len(group), LEGIBLE)]
+    return made
 
 
 def _bar(panel: Axes, number: int, figures: Figures, colours: dict[str, str], card: bool) -> None:
@@ -140,10 +148,10 @@ def _place(percentile: float) -> float | None:
     return -math.log10(1 - percentile / 100) if percentile < 100 else None
 
 
-def _minor(value: float) -> str:
-    """Only 2 and 5 of each decade, where an axis is short."""
+def _minor(value: float, digits: Iterable[int]) -> str:
+    """Told only where the first digit is one of these: the shorter an axis, the more."""
     first = round(value / 10 ** math.floor(math.log10(value)))
-    return f"{value:g}" if first in (2, 5) else ""
+    return f"{value:g}" if first in digits else ""
 
 
 def _figure(title: str, inches: float) -> tuple[Figure, Axes]:

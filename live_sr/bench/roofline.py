@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -50,26 +49,38 @@ def floor(cost: Cost, bandwidth: float, rate: float) -> tuple[float, str]:
 
 
 class Roofline:
-    """Floors of rows, each device's figures measured once."""
+    """Floors of rows. Every round measures the devices anew, and the best that was seen counts: a floor that was
+    measured while something else had the machine would be none.
+    """
 
     def __init__(self, devices: dict[str, Device] | None = None) -> None:
         usual: dict[str, Device] = {"processor": Processor(), "card": Card()}
         self._devices = usual if devices is None else devices
-        self._bandwidth = functools.cache(lambda name, moved: self._devices[name].bandwidth(moved))
-        self._rate = functools.cache(lambda name, precision: self._devices[name].rate(precision))
+        self._best: dict[tuple[str, int | str], float] = {}
+        self._measured: set[tuple[str, int | str]] = set()  # in this round
+
+    def next_round(self) -> None:
+        self._measured.clear()
 
     def under(self, engine: str, precision: str, cost: Cost) -> Floor:
         """Never raises for what cannot be measured: the floor then has the reason."""
         name = (
             "card" if engine in assembly.ON_CARDS or (engine in WHERE_TORCH_IS and torch_has_a_card()) else "processor"
         )
+        device = self._devices[name]
         try:
-            bandwidth = self._bandwidth(name, cost.bytes)
-            rate = self._rate(name, precision) if cost.macs else 0.0
+            bandwidth = self._figure((name, cost.bytes), lambda: device.bandwidth(cost.bytes))
+            rate = self._figure((name, precision), lambda: device.rate(precision)) if cost.macs else 0.0
         except (LiveSRError, ImportError, OSError) as error:
             return Floor(name, reason=reason(error))
         ms, bound = floor(cost, bandwidth, rate)
         return Floor(name, ms, bandwidth, rate, bound)
+
+    def _figure(self, key: tuple[str, int | str], measure: Callable[[], float]) -> float:
+        if key not in self._measured:
+            self._best[key] = max(measure(), self._best.get(key, 0.0))
+            self._measured.add(key)
+        return self._best[key]
 
 
 class Processor:

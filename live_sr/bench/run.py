@@ -63,8 +63,9 @@ def reported(asked: BenchOptions, sides: list[Side]) -> Report:
     machine, before = Machine.here(PACKAGES), nvml.readings().gpus
     progress = Progress(len(sides) * asked.rounds, len(asked.modes) * (asked.seconds + measure.WARM_UP_S) + BUILD_S)
     interrupted = False
+    roofline = Roofline() if asked.roofline else None
     try:
-        run_all(asked, sides, progress)
+        run_all(asked, sides, progress, roofline)
     except KeyboardInterrupt:
         interrupted = True
     progress.end()
@@ -72,8 +73,8 @@ def reported(asked: BenchOptions, sides: list[Side]) -> Report:
     rows = [row for side in sides for row in rows_of(side, asked.modes)]
     if interrupted:
         rows = [row for row in rows if row.figures or row.reason]
-    elif asked.roofline:
-        rows = with_floors(rows)
+    elif roofline is not None:
+        rows = with_floors(rows, roofline)
     return Report(
         machine=machine,
         source="pattern" if asked.source == "pattern" else "video",
@@ -87,7 +88,7 @@ def reported(asked: BenchOptions, sides: list[Side]) -> Report:
     )
 
 
-def run_all(asked: BenchOptions, sides: list[Side], progress: Progress) -> None:
+def run_all(asked: BenchOptions, sides: list[Side], progress: Progress, roofline: Roofline | None) -> None:
     """Every round has all sides in it, begun with another one, so that the machine's moods meet all of them alike."""
     for number in range(asked.rounds):
         for side in options.rotated(sides, number):
@@ -97,6 +98,12 @@ def run_all(asked: BenchOptions, sides: list[Side], progress: Progress) -> None:
                     turn(asked, side, number, progress.detail)
                 except Exception as error:  # it becomes a row with this reason, and the others go on
                     side.failure = error
+        if roofline is not None:
+            progress.detail("the machine's own rates")
+            roofline.next_round()
+            for side in sides:
+                if side.job is not None:
+                    roofline.under(side.job.engine, side.job.precision, cost_of(side.subject, side.size))
 
 
 def turn(asked: BenchOptions, side: Side, number: int, tell: Callable[[str], None]) -> None:
@@ -146,8 +153,8 @@ def cost_of(subject: Subject, size: Size) -> Cost:
     return Cost(macs, 4 * pixels * (1 + subject.scale**2))
 
 
-def with_floors(rows: list[Row]) -> list[Row]:
-    roofline = Roofline()
+def with_floors(rows: list[Row], roofline: Roofline) -> list[Row]:
+    """What was measured in the last round is not measured again."""
     return [
         replace(row, floor=roofline.under(row.engine, row.precision, row.cost)) if row.figures and row.cost else row
         for row in rows
