@@ -64,12 +64,12 @@ def pictures() -> Told:
 
 
 def torn() -> Told:
-    """Two thousand flat frames of changing level through both slots: every texture is of one level, in rising order."""
+    """Two thousand flat frames of changing level, 200 a second: every texture is of one level, in rising order."""
     one = engine("cuda", "fast", 2)
     one.warm_up(Size(480, 270))
     latency = Latency()
-    display = TextureDisplay(latency, look=True)
-    pipeline = Pipeline(lambda: LevelSource(Size(480, 270), 2000), Drawer(one), display, latency, reopen=False)
+    display = TextureDisplay(latency, look=1)
+    pipeline = Pipeline(lambda: LevelSource(Size(480, 270), 2000, fps=200), Drawer(one), display, latency, reopen=False)
     pipeline.start()
     while not pipeline.wait(0.1):
         pass
@@ -100,7 +100,7 @@ class Drawer:
 
 def switches() -> Told:
     """A change of model and scale every second at 60 frames a second: the longest gap between pictures, black ones."""
-    size, fps = Size(960, 540), 60
+    size, fps = Size(480, 270), 60
     wishes = [Wish(model, scale) for model in ("fast", "balanced", "turbo") for scale in (2, 4)]
 
     def make(model: str, scale: int, *_: object) -> Engine:
@@ -121,7 +121,7 @@ def switches() -> Told:
     direct = Direct(compare, relay)
     direct.allowed = True
     latency = Latency()
-    display = TextureDisplay(latency, look=True)
+    display = TextureDisplay(latency, look=16)
     source = LevelSource(size, None, fps=fps, least=60)
     pipeline = Pipeline(lambda: source, direct, display, latency, reopen=False)
     relay.warm_up(size)

@@ -68,6 +68,7 @@ def way_to_the_texture() -> Told:
     ]
     kinds = usable()
     figures: list[dict[str, Any]] = []
+    tactics: list[str] = []
     for row in ROWS:
         engines = {kind: engine(kind, row.model, row.scale) for kind in kinds}
         for one in engines.values():
@@ -89,10 +90,10 @@ def way_to_the_texture() -> Told:
             )
             figures.append({"row": row, "engine": kind, "way": way, "rounds": rounds, "card": card})
         taken = getattr(engines.get("cuda"), "taken", None)
-        lines += [f"<!-- {row.model} ×{row.scale} at {row.size}: {taken} -->"] if taken else []
+        tactics += ["", f"{row.model} ×{row.scale} at {row.size}:", "", f"    {taken}".replace("\n", "\n    ")]
         for one in engines.values():
             one.close()
-    return lines, figures
+    return lines + tactics, figures
 
 
 def against_eager() -> Told:

@@ -72,11 +72,11 @@ class LevelSource:
 class TextureDisplay:
     """Fulfils `contracts.Display`: copies each picture into an OpenGL texture on a thread of its own, as the overlay.
 
-    shown: the picture is complete in the texture, which OpenGL was made to wait for. look: read each one back.
+    shown: the picture is complete in the texture, which OpenGL was made to wait for. look: read each one back, and
+    keep what every so many pixels of it are (0: do not look).
     """
 
-    def __init__(self, latency: Latency, *, look: bool = False, upload: bool = False) -> None:
-        """upload: take pictures in main memory, as where CUDA and OpenGL do not go together."""
+    def __init__(self, latency: Latency, *, look: int = 0) -> None:
         self._latency = latency
         self._look = look
         self._exchange: Exchange[Shown] = Exchange(latency)
@@ -127,6 +127,6 @@ class TextureDisplay:
             frame.stamps.shown = perf_counter_ns()
             self._latency.shown(frame.stamps)
             if self._look:
-                pixels = gl.read(textures[size], size)[..., :3]
+                pixels = gl.read(textures[size], size)[:: self._look, :: self._look, :3]
                 self.seen.append((int(np.median(pixels)), int(pixels.max()) - int(pixels.min())))
         card.close()
