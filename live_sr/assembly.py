@@ -6,7 +6,8 @@ import ctypes
 import functools
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -153,6 +154,15 @@ def quick_engine(options: EngineOptions) -> Callable[[str, int], Engine] | None:
         return cast(Engine, quick)
 
     return make
+
+
+def spare_engine(options: EngineOptions) -> Callable[[str, int], Engine] | None:
+    """What runs networks on the processor, where an engine on a card was chosen by itself. None: nothing does."""
+    backend, _ = engine_choice(options)
+    spare = next((b for b in backends.ENGINES if b.name not in ON_CARDS and b.name != "filters"), None)
+    if backend.name not in ON_CARDS or options.backend != "auto" or spare is None or spare.obstacle():
+        return None
+    return partial(make_engine, options=replace(options, backend=spare.name, precision="auto"))
 
 
 def builds_long(options: EngineOptions) -> bool:

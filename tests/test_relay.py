@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -197,6 +198,16 @@ def test_when_the_best_engine_cannot_be_built_the_quick_one_stays(world: World) 
     relay = Relay(world.workshop(slow_builds=True), Wish("fast", 2))
     until(lambda: shown(relay)[0] == QUICK and bool(world.notes))
     assert shown(relay)[0] == QUICK
+    assert world.notes == ["fast x2 cannot be used: it does not build"]
+    relay.close()
+    assert Painter.alive == 0
+
+
+def test_where_nothing_of_it_can_be_built_the_same_network_runs_on_other_hardware(world: World) -> None:
+    world.broken.add("fast")
+    workshop = replace(world.workshop(), spare=lambda name, scale: Painter("spare", scale, SLOW))
+    relay = Relay(workshop, Wish("fast", 2))
+    until(lambda: shown(relay)[0] == SLOW)
     assert world.notes == ["fast x2 cannot be used: it does not build"]
     relay.close()
     assert Painter.alive == 0

@@ -142,6 +142,7 @@ class Session:
             plain=partial(assembly.plain_engine, self._config.engine.plain),
             make=lambda model, scale, watch: assembly.make_engine(model, scale, options, watch),
             quick=assembly.quick_engine(options),
+            spare=assembly.spare_engine(options),
             patient=assembly.builds_long(options),
             scales=assembly.scales,
             tell=self.teller.note,

@@ -40,6 +40,8 @@ class Workshop:
     quick: Callable[[str, int], Engine] | None = None
     """Where `make`'s engines take long to warm up: one for the same network that does not, to work meanwhile. Its
     engines take frames smaller than what they were warmed up for."""
+    spare: Callable[[str, int], Engine] | None = None
+    """For the same network on other hardware, where none of these can be built."""
     patient: bool = False
     """Whether building takes so long that a dragged window must come to rest first."""
     tell: Callable[[str], None] = lambda note: None
@@ -191,16 +193,23 @@ class Relay:
 
     def _build(self) -> None:
         while (order := self._next()) is not None:
-            for make in self._stages(order):
-                self._hand_over(order, make)
-                if self._superseded(order):
-                    break
+            self._fulfil(order)
             with self._changed:
                 if self._order == order:
                     self._order = None
                 self._changed.notify_all()
             self._workshop.progress("")
             self._workshop.changed()
+
+    def _fulfil(self, order: Order) -> None:
+        """One engine after the other; each takes over from the one before. The spare one if there is no other."""
+        built = False
+        for make in self._stages(order):
+            built = self._hand_over(order, make) or built
+            if self._superseded(order):
+                return
+        if not built and self._workshop.spare is not None and not order.rough:
+            self._hand_over(order, partial(self._workshop.spare, order.model, order.scale))
 
     def _next(self) -> Order | None:
         """The order to work on; None: no more."""
@@ -214,14 +223,15 @@ class Relay:
             return self._order != order or self._closed
 
     def _stages(self, order: Order) -> list[Callable[[], Engine]]:
-        """What to build one after the other; each takes over from the one before."""
+        """What to build for it."""
         quick = [partial(self._workshop.quick, order.model, order.scale)] if self._workshop.quick is not None else []
         if order.rough:
             return list(quick)
         watch = Watch(self._workshop.progress, partial(self._superseded, order))
         return [*quick, partial(self._workshop.make, order.model, order.scale, watch)]
 
-    def _hand_over(self, order: Order, make: Callable[[], Engine]) -> None:
+    def _hand_over(self, order: Order, make: Callable[[], Engine]) -> bool:
+        """Whether it could be built."""
         built = self._built(order, make)
         with self._changed:
             superseded = self._order != order or self._closed
@@ -233,6 +243,7 @@ class Relay:
             stale.close()
         if not superseded:
             self._workshop.changed()
+        return built is not None
 
     def _built(self, order: Order, make: Callable[[], Engine]) -> Engine | None:
         try:
