@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from live_sr import backends
+from live_sr import backends, chaining
 from live_sr.backends import Backend, Choice
+from live_sr.chaining import Parts
 from live_sr.config import Config
-from live_sr.contracts import Desktop, Engine, FrameSource, Hotkeys, Monitor, Resize, Watch, WindowInfo
-from live_sr.errors import DisplayLost, LiveSRError, MissingPart, ModelError, UsageError, did_you_mean
-from live_sr.frame import Rect
+from live_sr.contracts import Engine, Resize, Watch
+from live_sr.errors import MissingPart, ModelError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from live_sr.models.card import ModelCard
-    from live_sr.overlay.loop import Loop
 
 FILTERS = ("nearest", "bilinear", "bicubic", "lanczos", "fsr")
 FILTER_SCALES = (2, 3, 4)
@@ -57,6 +54,8 @@ def scales(model: str) -> tuple[int, ...]:
     """The scales a model has, ascending. Raises ModelError for an unknown one."""
     if model in FILTERS:
         return FILTER_SCALES
+    if chaining.is_chain(model):
+        return chains().scales(model)
     reader = backends.reader(model)
     if reader is not None:
         return (_published(reader, model).scale,)
@@ -74,7 +73,7 @@ def check_model(model: str, scale: int | None) -> None:
         return
     known = scales(model)
     card = about(model, known[0] if scale is None else scale)
-    if card is not None and backends.reader(model) is None:  # a published one has been read to know its scale
+    if card is not None and chaining.reader(model) is None:  # a published one has been read to know its scale
         from live_sr.models import zoo
 
         zoo.verify(card)
@@ -88,6 +87,8 @@ def about(model: str, scale: int) -> ModelCard | None:
     """
     if model in FILTERS:
         return None
+    if chaining.is_chain(model):
+        return chains().card(model, scale)
     reader = backends.reader(model)
     if reader is not None:
         card = _published(reader, model)
@@ -98,6 +99,11 @@ def about(model: str, scale: int) -> ModelCard | None:
 
     scales(model)  # tells an unknown name better than the zoo, which knows no filters
     return zoo.find(model, scale, user=backends.models_folder())
+
+
+def chains() -> Parts:
+    """Models one after the other: "restore+fast"."""
+    return Parts(scales, about, FILTERS)
 
 
 def _published(reader: Backend, model: str) -> ModelCard:
@@ -131,7 +137,7 @@ def make_engine(model: str, scale: int, options: EngineOptions, watch: Watch | N
     card = about(model, scale)
     if card is None:
         return plain_engine(model, scale)
-    reader = backends.reader(model)
+    reader = chaining.reader(model)
     if reader is None:
         backend = _with_weights(backend, card, options)
     if backend.name == "filters" and (reader is None or options.backend == "filters"):
@@ -148,7 +154,7 @@ def quick_engine(options: EngineOptions) -> Callable[[str, int], Engine] | None:
 
     def make(model: str, scale: int) -> Engine:
         card = about(model, scale)
-        if card is None or backends.reader(model) is not None:
+        if card is None or chaining.reader(model) is not None:
             return make_engine(model, scale, options)
         quick = cuda.load()(card, precision=options.precision, queue=options.queue, quick=True)
         return cast(Engine, quick)
@@ -208,103 +214,3 @@ def resizer(name: str) -> Resize:
 
 def _filters() -> Backend:
     return next(b for b in backends.ENGINES if b.name == "filters")
-
-
-def desktop() -> Desktop:
-    """Raises DisplayLost with a remedy where there is no screen that can be worked with."""
-    session = backends.session()
-    if session == "wayland":
-        raise DisplayLost(
-            "this is Wayland without X: live-sr sees games that run on X11 or XWayland, not native Wayland ones",
-            "start XWayland (DISPLAY must be set), or log in to an X11 session",
-        )
-    if session == "none":
-        raise DisplayLost(
-            "there is no screen: DISPLAY is not set", "run it in a desktop session, or use `live-sr demo`"
-        )
-    backend, _ = backends.choose("desktop", backends.DESKTOPS)
-    return cast(Desktop, backend.load()())
-
-
-def hotkeys() -> tuple[Hotkeys | None, str]:
-    """What binds keys here, or None and the reason."""
-    try:
-        backend, _ = backends.choose("hotkeys", backends.HOTKEYS)
-        return cast(Hotkeys, backend.load()()), ""
-    except LiveSRError as error:
-        return None, f"no hotkeys: {error.message} ({error.remedy})"
-
-
-@dataclass
-class Capture:
-    """The chosen way to see the game. `warnings` are for the HUD."""
-
-    backend: Backend
-    choice: Choice
-    warnings: list[str]
-    fixed: bool = False  # the player named it
-
-    @property
-    def sees_the_overlay(self) -> bool:
-        """Whether it captures what is on the screen, and not the game's own window."""
-        return self.backend.name in ("dxgi", "mss")
-
-    def settle(self, rect: Rect, monitors: list[Monitor], *, excluded: bool, has_window: bool) -> None:
-        """On Windows, once there is an overlay: keep to desktop duplication only if it can serve this rectangle."""
-        if self.backend.name != "dxgi" or self.fixed:
-            return
-        from live_sr.capture import dxgi, preference
-
-        works = not dxgi.obstacle(rect)
-        name, passed_over = preference.prefer(rect, monitors, excluded, works, has_window=has_window)
-        self.backend = next(b for b in backends.CAPTURE if b.name == name)
-        self.choice = Choice("capture", name, "the best that serves this window", passed_over)
-        self.warnings += [f"capture: {name}, not {other}: {why}" for other, why in passed_over]
-
-    def open_window(self, window: WindowInfo) -> FrameSource:
-        """On the thread that will use it. Raises SourceLost or SourceClosed."""
-        if self.backend.name == "mss":
-            return self.open_region(window.rect)
-        return cast(FrameSource, self.backend.load()(window.id))
-
-    def open_region(self, region: Rect) -> FrameSource:
-        """A part of the desktop, whatever is there."""
-        source = self.backend.load()
-        return cast(FrameSource, source(region=region) if self.backend.name == "dxgi" else source(region))
-
-
-def capture(wanted: str, *, whole_window: bool) -> Capture:
-    """How to see a window, or (`whole_window` off) a part of the desktop. Raises MissingPart with every reason."""
-    table: tuple[Backend, ...] = backends.CAPTURE
-    if not whole_window and wanted == "auto":
-        table = tuple(b for b in table if b.name in ("dxgi", "mss"))  # the others see one window
-    backend, choice = backends.choose("capture", table, wanted)
-    warnings = []
-    if backend.name == "mss" and whole_window:
-        warnings.append("mss captures the part of the screen where the window was: it does not follow the window")
-    return Capture(backend, choice, warnings, fixed=wanted != "auto")
-
-
-def check_qt() -> None:
-    """Raises MissingPart when Qt cannot open a window here: without some libraries it would abort the process."""
-    remedy = "`python3 tools/start.py demo` installs what is missing, or see the README for the list"
-    try:
-        if backends.system() == "linux":
-            ctypes.CDLL("libxcb-cursor.so.0")
-        importlib.import_module("PyQt6.QtWidgets")
-    except (ImportError, OSError) as error:
-        raise MissingPart(f"Qt cannot open a window here: {error}", remedy) from None
-
-
-def loop(on_display_lost: Callable[[], None]) -> Loop:
-    """Qt's event loop on this thread; `on_display_lost` must end the process. Raises MissingPart."""
-    check_qt()
-    from live_sr.overlay.loop import Loop
-    from live_sr.overlay.window import guard_connection
-
-    guard_connection(on_display_lost)
-    if backends.system() == "linux":
-        from live_sr.capture.x11 import on_connection_lost
-
-        on_connection_lost(on_display_lost)
-    return Loop()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from live_sr import toml
 from live_sr.errors import UsageError, did_you_mean
 
 MODIFIERS = ("ctrl", "alt", "shift", "super")
@@ -31,8 +31,18 @@ class Capture(Section):
 
 
 class Model(Section):
+    """A chain, if there is one, is the model: `name` is then its parts with a + between."""
+
     name: str = "fast"
+    chain: list[str] = Field(default_factory=list)
     scale: Literal[2, 3, 4, "fit"] = 2
+
+    @model_validator(mode="before")
+    @classmethod
+    def _chained(cls, raw: Any) -> Any:
+        parts = raw.get("chain") if isinstance(raw, dict) else None
+        whole = isinstance(parts, list) and all(isinstance(part, str) for part in parts)
+        return {**raw, "name": "+".join(parts)} if parts and whole else raw
 
 
 class EngineChoice(Section):
@@ -120,8 +130,8 @@ def load(path: Path | None, game: tuple[str, ...] = (), flags: Mapping[str, Mapp
     raw: dict[str, Any] = {}
     if path is not None:
         try:
-            raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raw = toml.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
             raise UsageError(f"{path} is not valid TOML: {error}", "correct that line, or delete the file") from None
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}", "check its permissions") from None
@@ -167,7 +177,7 @@ def _profile_mistakes(profile: dict[str, Any], name: str) -> list[str]:
     else:
         try:
             re.compile(pattern)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             mistakes.append(f'{name}.match: "{pattern}" is not a regular expression: {error}')
     return mistakes
 

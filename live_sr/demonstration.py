@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from live_sr import assembly, config
+from live_sr import assembly, config, screen
 from live_sr.app.follow import Follower
 from live_sr.capture.video import VideoSource
 from live_sr.config import Config
@@ -38,8 +38,8 @@ def run(
     settings = config.load(config_path, ("freedoom",), flags)
     if window:
         try:
-            desktop = assembly.desktop()
-            assembly.check_qt()
+            desktop = screen.desktop()
+            screen.check_qt()
         except (DisplayLost, MissingPart) as error:
             print(f"live-sr: no window, because {error.message}")
         else:

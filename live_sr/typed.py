@@ -62,3 +62,12 @@ def scales(text: str) -> tuple[int, ...]:
 def names(text: str) -> tuple[str, ...]:
     """What is between the commas, each once."""
     return tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+
+def tile(text: str) -> int:
+    """Pixels a side; 0 for auto, -1 for off."""
+    if text in ("auto", "off"):
+        return 0 if text == "auto" else -1
+    if not (text.isascii() and text.isdigit() and 16 <= int(text) <= LARGEST):
+        raise argparse.ArgumentTypeError(f'"{text}" is not a tile; auto, off, or 16 pixels and more')
+    return int(text)

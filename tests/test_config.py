@@ -105,3 +105,13 @@ def test_the_filters_are_named_alike_wherever_they_are_named() -> None:
     """Settings and choosing know them by name only, so that neither brings OpenCV."""
     assert assembly.FILTERS == filters.FILTERS
     assert get_args(EngineChoice.model_fields["plain"].annotation) == filters.FILTERS
+
+
+def test_a_chain_is_the_model_unless_the_command_line_names_one(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[model]\nchain = ["restore", "resize:0.5", "fast"]\n')
+    assert config.load(path).model.name == "restore+resize:0.5+fast"
+    assert config.load(path, flags={"model": {"name": "quality", "chain": []}}).model.name == "quality"
+    path.write_text("[model]\nchain = [1]\n")
+    with pytest.raises(UsageError, match=r"model\.chain"):
+        config.load(path)

@@ -9,13 +9,15 @@ PACKAGE = Path(__file__).parent.parent / "live_sr"
 
 OWNERS = {
     "PyQt6": ("overlay",),
-    "openvino": ("engine/openvino.py", "engine/frozen.py", "engine/rate_openvino.py"),
+    "openvino": ("engine/openvino.py", "engine/frozen.py", "engine/rate_openvino.py", "engine/graph_openvino.py"),
     "ncnn": ("engine/ncnn.py",),
-    "spandrel": ("engine/eager.py",),
-    "torchvision": ("engine/eager.py",),
+    "spandrel": ("models/published.py", "models/archs/emt_entry.py"),
+    "torchvision": ("models/published.py",),
     "safetensors": ("models/nets.py",),
     "torch": (
+        "models/archs/",
         *("models/nets.py", "models/framed.py", "engine/eager.py", "quality/perceptual.py"),
+        *("models/published.py", "models/exported.py", "models/sizefree.py"),
         *("engine/cuda.py", "engine/_tactics.py", "engine/tensorrt_build.py", "engine/fused.py", "engine/inductor.py"),
         "engine/rate_torch.py",
     ),
@@ -26,7 +28,9 @@ OWNERS = {
     "brisque": ("quality/noreference.py",),
     "imageio_ffmpeg": ("quality/vmaf.py",),
     "matplotlib": ("quality/plot.py", "bench/plots.py"),
-    "av": ("capture/video.py",),
+    "av": ("capture/video.py", "upscale/"),
+    "pyvips": ("upscale/picturefile.py",),
+    "ray": ("upscale/cluster.py", "upscale/remote.py"),
     "mss": ("capture/mss.py",),
     "dxcam": ("capture/dxgi.py",),
     "windows_capture": ("capture/wgc.py",),
@@ -34,16 +38,16 @@ OWNERS = {
     "pynput": ("overlay/hotkeys.py",),
     "pydantic": ("config.py",),
     "pynvml": ("nvml.py",),
-    "onnx": ("models/framedonnx.py",),
+    "onnx": ("models/framedonnx.py", "models/chainonnx.py"),
     "onnxruntime": ("engine/onnx.py", "engine/_rtx_provider.py"),
     "onnxruntime_ep_nv_tensorrt_rtx": ("engine/_rtx_provider.py",),
     "tensorrt": ("engine/_tensorrt_run.py", "engine/tensorrt_build.py"),
     "torch_tensorrt": ("engine/tensorrt_build.py",),
     "triton": ("engine/_fused_kernel.py",),
-    "filelock": ("compiled/store.py", "compiled/seal.py"),
+    "filelock": ("compiled/store.py", "compiled/seal.py", "upscale/workshop.py"),
     "cuda": ("cuda/bindings.py",),
 }
-NOT_FOREIGN = {*sys.stdlib_module_names, "live_sr", "numpy"}
+NOT_FOREIGN = {*sys.stdlib_module_names, "live_sr", "numpy", "_typeshed"}  # the last is of the type checker
 
 
 def imports(path: Path) -> set[str]:

@@ -15,10 +15,9 @@ from torch import nn
 
 from live_sr import assembly, backends
 from live_sr.contracts import Engine
-from live_sr.engine import eager
 from live_sr.errors import EngineError, LiveSRError, MissingPart, ModelError, UsageError
 from live_sr.frame import Frame, Pixels, Size, fresh
-from live_sr.models import nets
+from live_sr.models import nets, published
 
 Floats = npt.NDArray[np.float32]
 
@@ -49,7 +48,7 @@ def rgb(picture: Pixels) -> Floats:
 
 def compact(path: Path, scale: int = 2) -> nn.Module:
     """SRVGGNetCompact with random weights, saved as Real-ESRGAN saves."""
-    with eager._torchvision():
+    with published.torchvision():
         from spandrel.architectures.Compact import Compact
     torch.manual_seed(scale)
     net: nn.Module = Compact(num_feat=8, num_conv=2, upscale=scale).eval()

@@ -96,7 +96,8 @@ class Controls:
         self._tell(str(wish))
 
     def _other_model(self, step: int) -> None:
-        self._select(other_model(self._wish, assembly.models(), step, assembly.scales))
+        enlarging = [name for name in assembly.models() if assembly.scales(name) != (1,)]
+        self._select(other_model(self._wish, enlarging, step, assembly.scales))
 
     def _next_scale(self) -> None:
         self._select(next_scale(self._wish, assembly.scales(self._wish.model)))

@@ -11,7 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from live_sr import assembly, backends, config
+from live_sr import backends, config, screen
 from live_sr.app.follow import Follower, monitor_of
 from live_sr.app.framelog import FrameLog
 from live_sr.backends import Choice
@@ -21,7 +21,7 @@ from live_sr.errors import DisplayLost, SourceLost, UsageError, WindowNotFound
 from live_sr.frame import Rect
 
 if TYPE_CHECKING:
-    from live_sr.app.session import Session  # brings Qt, which `assembly.loop` looks for first
+    from live_sr.app.session import Session  # brings Qt, which `screen.loop` looks for first
 
 LOOK_AGAIN_S = 0.5  # between two looks for a window that is waited for
 
@@ -57,7 +57,7 @@ class Subject:
 def run(request: Request, config_path: Path | None, overrides: Mapping[str, Mapping[str, Any]]) -> int:
     """The exit code; prints how it ended. Raises LiveSRError for what the player must be told."""
     config.load(config_path, (), overrides)  # mistakes first, questions afterwards
-    desktop = assembly.desktop()
+    desktop = screen.desktop()
     if backends.session() == "xwayland":
         print("live-sr: on Wayland only games that run on X11 or XWayland can be seen, native Wayland ones cannot")
     try:
@@ -108,7 +108,7 @@ def play(
     seconds: float | None = None,
 ) -> str:
     """Runs the session; the sentences that say how it ended and what it measured."""
-    capture = assembly.capture(settings.capture.backend, whole_window=subject.region is None)
+    capture = screen.capture(settings.capture.backend, whole_window=subject.region is None)
     settings, warning = _apart(settings, capture.choice)
     follower = Follower(desktop, _finder(subject, wait), partial(_standing, desktop, subject))
 
@@ -144,7 +144,7 @@ def perform(
     seconds: float | None = None,
 ) -> str:
     """A session over any source, to its end; `prepare` is called once its window exists."""
-    loop = assembly.loop(on_display_lost=_display_lost)
+    loop = screen.loop(on_display_lost=_display_lost)
     from live_sr.app.session import Session
 
     session = Session(loop, desktop, settings, open_source, follower, patient=wait, log=log)

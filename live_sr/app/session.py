@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 
-from live_sr import assembly, hardware
+from live_sr import assembly, hardware, screen
 from live_sr.app.contention import Contention
 from live_sr.app.controls import Controls
 from live_sr.app.follow import Follower
@@ -162,7 +162,7 @@ class Session:
         self.teller.note(f"pictures go through main memory: {why}")
 
     def _bind(self) -> None:
-        self._keys, problem = assembly.hotkeys()
+        self._keys, problem = screen.hotkeys()
         if self._keys is None:
             self.teller.note(problem)
             return

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from live_sr import __version__
-from live_sr.cli import keeping, measuring, playing
+from live_sr.cli import files, keeping, measuring, playing
 from live_sr.errors import LiveSRError
 
 
@@ -36,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"live-sr {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     playing.add_to(commands)
+    files.add_to(commands)
     measuring.add_to(commands)
     keeping.add_to(commands)
     return parser

@@ -27,13 +27,15 @@ def _models_flags(models: argparse.ArgumentParser) -> None:
     show = actions.add_parser("show", help="what is known of one")
     show.add_argument("name", metavar="NAME")
     add = actions.add_parser("add", help="try a model and keep it among yours")
-    add.add_argument("files", nargs="+", type=Path, metavar="FILE.onnx")
+    add.add_argument("files", nargs="+", type=Path, metavar="FILE", help=".onnx, .pth, .pt or .safetensors")
     add.add_argument("--name", help="what to call it (what its card or its file's name says)")
-    add.add_argument("--scale", type=int, choices=(2, 3, 4), help="how much it enlarges, where the file does not tell")
+    add.add_argument("--scale", type=int, choices=(1, 2, 3, 4), help="by how much, where the file does not tell")
     add.add_argument("--replace", action="store_true", help="in the place of one of yours with the same name")
     remove = actions.add_parser("remove", help="delete one of yours")
     remove.add_argument("name", metavar="NAME")
-    remove.add_argument("--scale", type=int, choices=(2, 3, 4), help="only this one (all)")
+    remove.add_argument("--scale", type=int, choices=(1, 2, 3, 4), help="only this one (all)")
+    check = actions.add_parser("check", help="say what a file is, and why it cannot be used if so; keeps nothing")
+    check.add_argument("files", nargs="+", type=Path, metavar="FILE")
     models.set_defaults(command=_models)
 
 
@@ -71,6 +73,8 @@ def _models(a: argparse.Namespace) -> int:
             return collection.add(a.files, a.name, a.scale, replace=a.replace)
         case "remove":
             return collection.remove(a.name, a.scale)
+        case "check":
+            return collection.check(a.files)
     return collection.show_list()
 
 

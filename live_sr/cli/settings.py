@@ -26,7 +26,7 @@ def config_path(given: Path | None) -> Path | None:
 def overrides(a: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """What the flags change, in the shape of config.toml."""
     flags = {
-        "model": {"name": a.model, "scale": a.scale},
+        "model": {"name": a.model, "scale": a.scale, "chain": [] if a.model else None},
         "engine": {"backend": a.engine, "precision": a.precision},
         "capture": {"backend": getattr(a, "capture", None)},
         "overlay": {"mode": a.mode},
@@ -45,7 +45,7 @@ def subject_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def picture_flags(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--model", metavar="NAME", help="a network, a filter, or a model file")
+    parser.add_argument("--model", metavar="NAME", help="a network, a filter, a model file, or a+b")
     parser.add_argument("--scale", type=typed.scale, metavar="N|fit", help="2, 3, 4, or fit")
     parser.add_argument("--engine", metavar="NAME", help="openvino or filters")
     parser.add_argument("--precision", choices=PRECISIONS, help="auto: the fastest that is safe")

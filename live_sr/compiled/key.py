@@ -30,11 +30,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib import metadata
 
+from live_sr import toml
 from live_sr.frame import Size
 
 Pairs = tuple[tuple[str, str], ...]
@@ -132,7 +132,7 @@ NUMBERS: Mapping[str, type[int] | type[float]] = {
 
 def read(text: str) -> Label:
     """A card's text. Raises ValueError, with what is wrong, for anything but what `Label.written` writes."""
-    raw = tomllib.loads(text)
+    raw = toml.loads(text)
     for name in (*PLAIN, *OWN):
         kind = NUMBERS.get(name, str)
         if type(raw.get(name)) is not kind:

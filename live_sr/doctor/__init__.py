@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from live_sr import __version__, assembly, backends, config
+from live_sr import __version__, assembly, backends, config, screen
 from live_sr.backends import Backend, Choice
 from live_sr.config import Config
 from live_sr.doctor import machine
@@ -69,8 +69,8 @@ def main(as_json: bool, config: Path | None) -> int:
 def collect(path: Path | None) -> Report:
     """Looks at this machine, with the settings in `path`. What cannot be found out becomes a finding that says why."""
     settings, told = _settings(path)
-    screen = _screen()
-    no_screen = next((f for f in screen if not f.good), None)
+    around = _screen()
+    no_screen = next((f for f in around if not f.good), None)
     options = assembly.engine_options(settings)
     capture = _role("capture", backends.CAPTURE, settings.capture.backend, no_screen)
     engines = _role("engine", backends.ENGINES, options.backend)
@@ -82,7 +82,7 @@ def collect(path: Path | None) -> Report:
             Section("machine", _all(system=machine.system, processor=machine.processor)),
             Section("Python", _all(python=machine.python, packages=machine.packages)),
             Section("graphics", _graphics()),
-            Section("screen", (*screen, *_all(qt=_qt, fonts=machine.fonts))),
+            Section("screen", (*around, *_all(qt=_qt, fonts=machine.fonts))),
             capture if backends.system() != "win32" else _with(capture, Finding("note", ON_WINDOWS)),
             _with(engines, *_all(precision=lambda: _precision(engines, options))),
             desktop,
@@ -156,13 +156,13 @@ def _screen() -> Sequence[Finding]:
 
 
 def _monitors() -> list[Finding]:
-    with closing(assembly.desktop()) as desktop:
+    with closing(screen.desktop()) as desktop:
         found = desktop.monitors()
     return [Finding(f"monitor {m.name}", f"{m.rect}{', primary' if m.primary else ''}") for m in found]
 
 
 def _qt() -> list[Finding]:
-    assembly.check_qt()
+    screen.check_qt()
     return [Finding("Qt", f"its libraries are here (PyQt6 {importlib.metadata.version('PyQt6')})")]
 
 

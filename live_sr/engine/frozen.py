@@ -114,7 +114,7 @@ def _luma(path: Path, size: Size) -> ov.Model:
             what = f"it has {len(luma.inputs)} inputs and {len(luma.outputs)} outputs"
             raise ModelError(f"{path} cannot enlarge pictures: {what}", REMEDY)
         luma.reshape([1, size.height, size.width, 1])
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # its messages may hold pieces of the file
         raise ModelError(f"{path} is not a luma network that OpenVINO can read: {_told(error)}", REMEDY) from error
     if luma.output(0).get_partial_shape().is_dynamic:
         raise ModelError(f"{path} cannot enlarge pictures: the size of what it makes is not fixed", REMEDY)

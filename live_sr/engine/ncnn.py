@@ -22,6 +22,10 @@ PROBES = (64, 96)
 MULTIPLE = 4
 """Real-CUGAN halves the picture twice; its own programs fill up to 2 for x2 and to 4 for x3."""
 
+# ncnn takes any number as it is: it dies of a border of 2^31 pixels, and asks for all memory for one of 2^20
+MOST = 1 << 24
+SIDE = 4096
+
 REMEDY = "use the .param and .bin of a network from RGB to RGB, or get both again"
 
 
@@ -111,11 +115,22 @@ def layers(path: Path) -> list[Layer]:
         lines = param.read_text(encoding="ascii").splitlines()
         if lines[0].strip() != MAGIC:
             raise ValueError
-        return [_layer(line.split()) for line in lines[2:] if line.strip()]
+        graph = [_layer(line.split()) for line in lines[2:] if line.strip()]
     except OSError as error:
         raise ModelError(f"{param} cannot be read: {error.strerror}", REMEDY) from None
     except (ValueError, IndexError):
         raise ModelError(f"{param} is not an ncnn graph in text form", REMEDY) from None
+    for layer in graph:
+        if any(abs(n) > (SIDE if key in lengths(layer.kind) else MOST) for key, n in layer.numbers.items()):
+            raise ModelError(f"{param} has a {layer.kind} with a number that no picture fits", REMEDY)
+    return graph
+
+
+def lengths(kind: str) -> tuple[int, ...]:
+    """The keys of kernels, dilations, strides, borders and sizes in pixels, for a kind of layer."""
+    if "onvolution" in kind or kind == "Pooling":
+        return (1, 2, 3, 4, *range(11, 17))
+    return {"Padding": (0, 1, 2, 3), "Interp": (3, 4), "Crop": (0, 1, 3, 4), "PixelShuffle": (0,)}.get(kind, ())
 
 
 def _layer(words: list[str]) -> Layer:

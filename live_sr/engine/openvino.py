@@ -6,15 +6,18 @@ import functools
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import Generic
 
 import numpy as np
+import numpy.typing as npt
 import openvino as ov
 from openvino import opset13 as ops
 from openvino.preprocess import PrePostProcessor
 
 from live_sr.contracts import Job
+from live_sr.engine.lane import Deep, L, fitting
 from live_sr.errors import EngineError, ModelError
-from live_sr.frame import Frame, Pixels, Size, fitting, fresh, size_of
+from live_sr.frame import Frame, Pixels, Size
 from live_sr.models import zoo
 from live_sr.models.card import ModelCard
 
@@ -36,24 +39,18 @@ def core() -> ov.Core:
     return ov.Core()
 
 
-class OpenVINOEngine:
-    """A network on the CPU: BGRA uint8 in, BGRA uint8 out, every conversion inside the compiled graph.
+class Network(Generic[L]):
+    """A network on the CPU between BGRA pictures of one depth, every conversion inside the compiled graph."""
 
-    precision: auto (bf16 where the processor computes in it, else fp32), bf16, fp16 or fp32. threads: 0 for one per
-    core; next to a game that keeps a core busy, one less is steadier. cache: a folder for compiled graphs, made when it
-    is not there, and done without when it cannot be written. Raises EngineError when the processor lacks the precision.
-    """
-
-    def __init__(
-        self, card: ModelCard, *, precision: str = "auto", threads: int = 0, cache: Path | None = None
-    ) -> None:
+    def __init__(self, depth: npt.DTypeLike, card: ModelCard, precision: str, threads: int, cache: Path | None) -> None:
+        self._depth = np.dtype(depth)
         self._card = card
         self._threads = threads
         self._cache = cache
         self.precision = _precision(precision)
         self._size: Size | None = None
         self._request: ov.InferRequest | None = None
-        self._shareable: Pixels | None = None
+        self._shareable: L | None = None
 
     @property
     def scale(self) -> int:
@@ -66,22 +63,24 @@ class OpenVINOEngine:
     def warm_up(self, size: Size) -> None:
         """Compile for frames of `size` and run twice, so that the first frame finds every buffer in place."""
         self.close()
-        graph = framed(self._network(size), self._card, size, peak=256 if self.precision == "bf16" else 255)
+        top = np.iinfo(self._depth).max
+        peak = top + 1 if self.precision == "bf16" else top
+        graph = framed(self._network(size), self._card, size, peak, top)
         self._request = self._compiled(graph).create_infer_request()
         self._size = size
-        blank = Frame(fresh(size))
+        blank: L = np.zeros((size.height, size.width, 4), self._depth)
         for _ in range(2):
-            self.upscale(blank)
+            self.upscale(Frame(blank))
 
-    def upscale(self, frame: Frame[Pixels], into: Pixels | None = None) -> Frame[Pixels] | None:
-        size = size_of(frame.pixels)
+    def upscale(self, frame: Frame[L], into: L | None = None) -> Frame[L] | None:
+        size = Size(frame.pixels.shape[1], frame.pixels.shape[0])
         if self._request is None or size != self._size:
             self.warm_up(size)
         assert self._request is not None
-        done = fitting(into, size.times(self.scale))
         pixels = frame.pixels
+        done = fitting(into, size.times(self.scale), pixels)
         if not (pixels.flags.writeable and pixels.flags.c_contiguous):  # the binding refuses to share these
-            self._shareable = fitting(self._shareable, size)
+            self._shareable = fitting(self._shareable, size, pixels)
             np.copyto(self._shareable, pixels)
             pixels = self._shareable
         try:
@@ -124,20 +123,43 @@ class OpenVINOEngine:
             ) from error
 
 
+class OpenVINOEngine(Network[Pixels]):
+    """For frames: BGRA uint8.
+
+    precision: auto (bf16 where the processor computes in it, else fp32), bf16, fp16 or fp32. threads: 0 for one per
+    core; next to a game that keeps a core busy, one less is steadier. cache: a folder for compiled graphs, made when it
+    is not there, and done without when it cannot be written. Raises EngineError when the processor lacks the precision.
+    """
+
+    def __init__(
+        self, card: ModelCard, *, precision: str = "auto", threads: int = 0, cache: Path | None = None
+    ) -> None:
+        super().__init__(np.uint8, card, precision, threads, cache)
+
+
+class DeepOpenVINOEngine(Network[Deep]):
+    """For pictures of 16 bits a channel: BGRA uint16, in fp32, since bf16 holds eight. The rest as above."""
+
+    def __init__(self, card: ModelCard, *, threads: int = 0, cache: Path | None = None) -> None:
+        super().__init__(np.uint16, card, "fp32", threads, cache)
+
+
 LAST_RESORT = "use another model, or the filters engine"
 MODEL_REMEDY = "use a model whose input is RGB float (1, 3, H, W) of any height and width"
 
 
-def framed(network: ov.Model, card: ModelCard, size: Size, peak: int) -> ov.Model:
-    """The network with its conversions: BGRA uint8 (1, H, W, 4) in, BGRA uint8 (1, H * scale, W * scale, 4) out.
+def framed(network: ov.Model, card: ModelCard, size: Size, peak: int, top: int = 255) -> ov.Model:
+    """The network with its conversions: BGRA (1, H, W, 4) in, BGRA (1, H * scale, W * scale, 4) out, both uint8 where
+    the highest level `top` is 255, and uint16 where it is 65535.
 
     `size` is the picture's, `network` is already shaped for `padded(size)`: the edge is repeated to the right and
-    below, and what became of it cut off again. A level v enters as v / peak, and y leaves as y * peak. The peak is 255,
-    but 256 where the graph computes in bf16: eight significant bits hold v / 256 exactly and v / 255 only rounded, up
-    by 0.17 levels on average. Seeing the picture 0.4 % darker and answering 0.4 % brighter makes no difference to a
+    below, and what became of it cut off again. A level v enters as v / peak, and y leaves as y * peak. The peak is the
+    top, but 256 where the graph computes in bf16: eight significant bits hold v / 256 exactly and v / 255 only rounded,
+    up by 0.17 levels on average. Seeing the picture 0.4 % darker and answering 0.4 % brighter makes no difference to a
     network of convolutions and piecewise linear activations but in its biases.
     """
     room = padded(size, card.multiple)
+    levels_of = ov.Type.u8 if top == 255 else ov.Type.u16
 
     def before(picture: ov.Output) -> ov.Output:
         planes = ops.convert(ops.transpose(picture, [0, 3, 1, 2]), "f32")
@@ -154,17 +176,17 @@ def framed(network: ov.Model, card: ModelCard, size: Size, peak: int) -> ov.Mode
         # and see its float32 sums; "half even" because sums of bf16 values often are ties.
         weights = np.zeros((4, 3, 1, 1), np.float32)
         weights[0, 2] = weights[1, 1] = weights[2, 0] = peak
-        alpha = np.array([0, 0, 0, 255], np.float32).reshape(1, 4, 1, 1)
+        alpha = np.array([0, 0, 0, top], np.float32).reshape(1, 4, 1, 1)
         levels = ops.add(ops.convolution(enlarged, ops.constant(weights), [1, 1], [0, 0], [0, 0], [1, 1]), alpha)
-        rounded = ops.round(ops.clamp(levels, 0.0, 255.0), "half_to_even")
-        picture = ops.convert(ops.transpose(rounded, [0, 2, 3, 1]), "u8")
+        rounded = ops.round(ops.clamp(levels, 0.0, float(top)), "half_to_even")
+        picture = ops.convert(ops.transpose(rounded, [0, 2, 3, 1]), levels_of.get_type_name())
         if room != size:
             large = size.times(card.scale)
             picture = ops.slice(picture, [0, 0], [large.height, large.width], [1, 1], [1, 2])
         return picture.output(0)
 
     steps = PrePostProcessor(network)
-    steps.input().tensor().set_element_type(ov.Type.u8).set_shape([1, size.height, size.width, 4])
+    steps.input().tensor().set_element_type(levels_of).set_shape([1, size.height, size.width, 4])
     steps.input().preprocess().custom(before)
     steps.output().postprocess().custom(after)
     return steps.build()

@@ -53,7 +53,7 @@ class Order:
 
 
 class Orders:
-    """Asked for every frame, by one thread. patient: building takes seconds, so it waits for a dragged window to rest."""
+    """Asked for every frame, by one thread. patient: building is slow, so it waits for a dragged window to rest."""
 
     def __init__(
         self, scales: Callable[[str], tuple[int, ...]], *, patient: bool = False, clock: Callable[[], float] = monotonic

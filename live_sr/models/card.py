@@ -26,12 +26,12 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 
+from live_sr import toml
 from live_sr.errors import ModelError, did_you_mean
 
 
@@ -85,8 +85,8 @@ REMEDY = "correct that card, or delete it: a model also runs without one"
 def read(path: Path) -> ModelCard:
     """The card in the file at `path`; its network is the .onnx of the same name. Raises ModelError."""
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raw = toml.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
         raise ModelError(f"{path} is not valid TOML: {error}", REMEDY) from None
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}", "check its permissions") from None

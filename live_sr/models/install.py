@@ -38,7 +38,10 @@ def described(file: Path, name: str | None, scale: int | None) -> list[ModelCard
         raise ModelError(f"{file} is too large for a model that runs live: {file.stat().st_size >> 20} MiB", "")
     if told is not None and scale not in (None, told.scale):
         raise ModelError(f"{beside} says x{told.scale}, not x{scale}", "leave out --scale, or correct that card")
-    possible = [told.scale] if told else [scale] if scale else list(zoo.scales(str(file)))
+    guessed = zoo.scales(str(file))
+    if len(guessed) > 1:  # nothing tells it; what only restores a picture has 1
+        guessed = (1, *guessed)
+    possible = [told.scale] if told else [scale] if scale else list(guessed)
     return [dataclasses.replace(bare, name=name or bare.name, scale=one) for one in possible]
 
 

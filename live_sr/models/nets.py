@@ -186,11 +186,16 @@ def save(net: CellNet, path: Path, steps: int, kept: torch.dtype = torch.float32
 def load(path: Path) -> tuple[CellNet, int]:
     """The network in a file that `save` wrote (weights in fp32 or fp16), and the steps it was trained for.
 
-    Raises OSError, KeyError or RuntimeError when it is no such file.
+    Raises OSError, KeyError, RuntimeError or ValueError when it is no such file.
     """
     with safe_open(path, "pt") as file:
         about = file.metadata() or {}
         state = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118  # not a dict
-    net = CellNet(int(about["scale"]), int(about["features"]), int(about["depth"]))
+    shape = Shape(len(state["head.bias"]), sum(name.startswith("body.") for name in state) // 2)
+    if about["features"] != str(shape.features) or about["depth"] != str(shape.depth):  # before any is built
+        raise RuntimeError(f"it tells of another network than {shape}, which it holds")
+    if len(state["tail.bias"]) != 3 * (CELL * int(about["scale"])) ** 2:
+        raise RuntimeError(f"its last layer is not one for x{about['scale']}")
+    net = CellNet(int(about["scale"]), shape.features, shape.depth)
     net.load_state_dict(state)
     return net.eval(), int(about["step"])

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from live_sr import assembly, backends
+from live_sr import assembly, backends, chaining
 from live_sr.errors import LiveSRError, MissingPart, ModelError, UsageError
 from live_sr.hardware import Machine
 from live_sr.quality import metrics, rows, sets
@@ -199,7 +199,7 @@ class Trial:
 
 def _check_known(model: str) -> None:
     """Names are known and files are there; whether they work is seen later. Raises ModelError."""
-    if model not in assembly.models() and not Path(model).expanduser().is_file():
+    if model not in assembly.models() and not chaining.is_chain(model) and not Path(model).expanduser().is_file():
         assembly.scales(model)  # tells an unknown name
         raise ModelError(f"there is no model file {model}", "correct its path")
 

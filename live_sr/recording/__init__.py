@@ -10,7 +10,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from live_sr import assembly, config
+from live_sr import config, screen
 from live_sr.app.run import Request, Subject, choose
 from live_sr.config import Config
 from live_sr.contracts import Desktop, FrameSource
@@ -31,7 +31,7 @@ class Order:
 def run(request: Request, order: Order, config_path: Path | None, overrides: Mapping[str, Mapping[str, Any]]) -> int:
     """The exit code; prints what was saved. Raises LiveSRError for what the player must be told."""
     config.load(config_path, (), overrides)  # mistakes first, questions afterwards
-    desktop = assembly.desktop()
+    desktop = screen.desktop()
     try:
         subject = choose(request, desktop)
         names = (subject.window.title, subject.window.process) if subject.window else (subject.title,)
@@ -82,7 +82,7 @@ def _until_over(recorder: Recorder, seconds: float | None) -> str:
 
 def _opener(subject: Subject, settings: Config, desktop: Desktop) -> Callable[[], FrameSource]:
     """As in `run`, but that there is no overlay to be kept out of the picture."""
-    capture = assembly.capture(settings.capture.backend, whole_window=subject.region is None)
+    capture = screen.capture(settings.capture.backend, whole_window=subject.region is None)
     if subject.looked_at is not None:
         has_window = subject.window is not None
         capture.settle(subject.looked_at, desktop.monitors(), excluded=True, has_window=has_window)
