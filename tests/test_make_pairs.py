@@ -6,7 +6,7 @@ import csv
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,9 +21,11 @@ from live_sr.errors import UsageError
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT / "tools"))
 from aligned import Alignment, alignment, named, place_of  # noqa: E402
+from clips import Scenes, Sieve  # noqa: E402
 from degrade import MIXTURE, read, write  # noqa: E402
-from make_pairs import Sieve  # noqa: E402
+from laid import Laid  # noqa: E402
 from renders import TICS, Doom, walk  # noqa: E402
+from together import both, matched  # noqa: E402
 
 CLIP = ROOT / "live_sr" / "demo" / "freedoom.mp4"
 
@@ -259,6 +261,189 @@ def test_a_video_that_is_cut_off_gives_what_is_there(tmp_path: Path) -> None:
     assert 0 < len(manifest(tmp_path / "pairs")) < 30
 
 
+# Two videos
+
+
+def film(seed: int, frames: int, width: int = 640, height: int = 352, start: int = 0) -> Iterator[Picture]:
+    """Things that move across a picture which moves too; instant `start` + n of it is always the same."""
+    random = np.random.default_rng(seed)
+    wide = scene(seed, width * 2, height)
+    shapes = [(*random.integers(0, (width, height)), *random.integers(-9, 10, 2)) for _ in range(12)]
+    for number in range(start, start + frames):
+        shift = round(width / 2 * (1 + np.sin(number / 37 + seed)))
+        picture = np.ascontiguousarray(wide[:, shift : shift + width])
+        for at, (x, y, dx, dy) in enumerate(shapes):
+            place = int((x + dx * number) % width), int((y + dy * number) % height)
+            colour = tuple(int(c) for c in (40 * at % 256, 90 * at % 256, 255 - 20 * at))
+            cv2.rectangle(picture, place, (place[0] + 50, place[1] + 34), colour, -1)
+        yield picture
+
+
+def small_film(large: Iterator[Picture], scale: int = 2) -> Iterator[Picture]:
+    for picture in large:
+        yield shrink(picture, scale, "box")
+
+
+def written(path: Path, pictures: Iterator[Picture], rate: Fraction | int = 25, crf: int = 12) -> Path:
+    with av.open(str(path), "w") as container:
+        stream = None
+        for picture in pictures:
+            if stream is None:
+                stream = container.add_stream("libx264", rate=rate, options={"crf": str(crf), "preset": "veryfast"})
+                stream.height, stream.width, stream.pix_fmt = *picture.shape[:2], "yuv444p"
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "bgr24")))
+        assert stream is not None
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("start", "left", "top", "right", "bottom"),
+    [(0, 0, 0, 0, 0), (7, 0, 0, 0, 0), (0, 24, 12, 8, 4), (13, 6, 0, 30, 20)],
+)
+def test_an_offset_and_a_crop_are_found_exactly(
+    tmp_path: Path, start: int, left: int, top: int, right: int, bottom: int
+) -> None:
+    """The large version begins `start` frames later, and has lost so many pixels at its sides."""
+    small = written(tmp_path / "small.mp4", small_film(film(3, 90)))
+    cropped = (p[top : p.shape[0] - bottom, left : p.shape[1] - right] for p in film(3, 90 - start, start=start))
+    large = written(tmp_path / "large.mp4", cropped)
+    match = matched(small, large)
+    assert (match.clock.offset, match.clock.drift) == (pytest.approx(-start / 25, abs=1e-6), 1)
+    assert match.cut.laid == Laid(2, 2, -left, -top)
+    assert match.cut.exact and match.cut.scale == 2
+    box = match.cut.box
+    assert (box.left, box.top) == (-(-left // 2), -(-top // 2))
+    assert (320 - box.right, 176 - box.bottom) == (-(-right // 2), -(-bottom // 2))
+    assert match.partner.tolist() == [-1] * start + list(range(90 - start))
+    done = make_pairs("videos", small, large, "--every", 10, "--out", tmp_path / "pairs", "--game", "Film")
+    assert done.returncode == 0, done.stderr
+    rows = manifest(tmp_path / "pairs")
+    assert {(row["kind"], row["game"], row["place"]) for row in rows} == {("video", "Film", "small-000")}
+    numbers = [int(row["file"][:-4].rsplit("_", 1)[1]) for row in rows]
+    assert numbers == list(range(-(-start // 10) * 10, 90, 10))
+    assert all(float(row["psnr"]) > 30 for row in rows)
+    assert max(abs(float(s)) for row in rows for s in row["shift"].split()) < 0.1
+
+
+def test_black_bars_are_left_out(tmp_path: Path) -> None:
+    """The small version is letterboxed, the large one is not."""
+
+    def boxed() -> Iterator[Picture]:
+        for picture in small_film(film(4, 60)):
+            yield cv2.copyMakeBorder(picture, 24, 40, 0, 0, cv2.BORDER_CONSTANT)
+
+    match = matched(written(tmp_path / "small.mp4", boxed()), written(tmp_path / "large.mp4", film(4, 60)))
+    assert match.cut.laid == Laid(2, 2, 0, -48)
+    assert (match.cut.box.left, match.cut.box.top, match.cut.box.right, match.cut.box.bottom) == (0, 24, 320, 200)
+
+
+def test_clocks_that_drift_are_found(tmp_path: Path) -> None:
+    """One version runs at 24 frames a second and the other, as on television, at 25: the same frames."""
+    small = written(tmp_path / "small.mp4", small_film(film(5, 240)), 24)
+    large = written(tmp_path / "large.mp4", film(5, 228, start=12), 25)
+    match = matched(small, large)
+    assert match.clock.drift == pytest.approx(24 / 25, abs=1e-4)
+    assert match.clock.offset == pytest.approx(-12 / 25, abs=0.005)
+    assert match.partner.tolist() == [-1] * 12 + list(range(228))
+
+
+def test_of_a_rate_that_differs_only_the_same_instants_are_taken(tmp_path: Path) -> None:
+    """The small version has every second frame."""
+    half = (picture for number, picture in enumerate(film(6, 120)) if number % 2 == 0)
+    small = written(tmp_path / "small.mp4", small_film(half), 25)
+    match = matched(small, written(tmp_path / "large.mp4", film(6, 120), 50))
+    assert match.partner.tolist() == list(range(0, 120, 2))
+
+
+@pytest.mark.parametrize("factor", [2.25, 3.2])
+def test_a_version_of_any_larger_size_is_resampled_to_a_whole_scale(tmp_path: Path, factor: float) -> None:
+    size = round(240 * factor), round(132 * factor)
+    larger = [cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in film(7, 60, 960, 528)]
+    small = (cv2.resize(p, (240, 132), interpolation=cv2.INTER_AREA) for p in film(7, 60, 960, 528))
+    match = matched(
+        written(tmp_path / "small.mp4", small), written(tmp_path / "large.mp4", iter(np.asarray(p) for p in larger))
+    )
+    assert (match.cut.laid.sx, match.cut.laid.sy) == (
+        pytest.approx(size[0] / 240, abs=0.004),
+        pytest.approx(size[1] / 132, abs=0.004),
+    )
+    assert abs(match.cut.laid.ox) < 0.5 and abs(match.cut.laid.oy) < 0.5
+    assert not match.cut.exact and match.cut.scale == int(factor)
+    for one in list(both(match))[5::20]:
+        assert one.large is not None
+        found = alignment(match.cut.small(one.small), match.cut.large(one.large))
+        assert found.fault == "" and found.psnr > 30 and max(map(abs, found.shift)) < 0.1
+
+
+def test_fades_and_stills_of_two_videos_are_left_out(tmp_path: Path) -> None:
+    """Moving, then a still picture, then moving and fading to black."""
+
+    def all_of_it() -> list[Picture]:
+        moves = list(film(8, 150))
+        return [*moves[:60], *[moves[60]] * 50, *moves[60:110], *_faded(moves[110:150])]
+
+    small = written(tmp_path / "small.mp4", small_film(iter(all_of_it())))
+    large = written(tmp_path / "large.mp4", iter(all_of_it()))
+    done = make_pairs("videos", small, large, "--every", 5, "--out", tmp_path / "pairs")
+    assert done.returncode == 0, done.stderr
+    numbers = [int(row["file"][:-4].rsplit("_", 1)[1]) for row in manifest(tmp_path / "pairs")]
+    assert [n for n in numbers if n < 60] == list(range(0, 60, 5))
+    assert len([n for n in numbers if 60 <= n <= 110]) == 1
+    assert max(numbers) < 160 + 12  # the first frames of a fade cannot be told from a shadow
+
+
+def _faded(pictures: list[Picture]) -> list[Picture]:
+    return [(p * (1 - n / (len(pictures) - 1))).astype(np.uint8) for n, p in enumerate(pictures)]
+
+
+@pytest.mark.parametrize(
+    ("large", "told"),
+    [
+        (lambda: film(21, 90), "do not show the same"),
+        (lambda: (np.ascontiguousarray(p[:, ::-1]) for p in film(20, 90)), "do not"),
+        (lambda: small_film(film(20, 90)), "the large one is only 1.00 times as large"),
+        (lambda: iter([scene(1)] * 90), "do not show the same"),
+        (lambda: film(20, 4), "do not show the same"),
+        (lambda: (_turned(p) for p in film(20, 90)), "the two videos do not fit: "),
+    ],
+)
+def test_videos_that_do_not_fit_are_refused_in_a_sentence(
+    tmp_path: Path, large: Callable[[], Iterator[Picture]], told: str
+) -> None:
+    small = written(tmp_path / "small.mp4", small_film(film(20, 90)))
+    done = make_pairs("videos", small, written(tmp_path / "large.mp4", large()), "--out", tmp_path / "pairs")
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "pairs").exists()
+
+
+def _turned(picture: Picture) -> Picture:
+    height, width = picture.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), 1.5, 1)
+    return np.asarray(cv2.warpAffine(picture, matrix, (width, height)), np.uint8)
+
+
+# Scenes
+
+
+def test_one_frame_of_each_scene_is_taken(tmp_path: Path) -> None:
+    shots = [(31, 25), (32, 40), (33, 8), (34, 30)]
+    pictures = (picture for seed, frames in shots for picture in film(seed, frames))
+    clip = written(tmp_path / "clip.mp4", pictures)
+    done = make_pairs("video", clip, "--scenes", "--scale", 2, "--kind", "box", "--out", tmp_path / "pairs")
+    assert done.returncode == 0, done.stderr
+    numbers = [int(row["file"][:-4].rsplit("_", 1)[1]) for row in manifest(tmp_path / "pairs")]
+    assert numbers == [3, 28, 68, 76]
+
+
+def test_movement_is_no_new_scene() -> None:
+    scenes = Scenes()
+    assert sum(scenes.wanted(picture) for picture in film(35, 120)) == 1
+
+
 # Games
 
 
@@ -295,6 +480,8 @@ def test_an_unknown_map_is_told(level: str) -> None:
         (["folder", "good", "--never", "empty"], "holds no lr/"),
         (["video", "nowhere.mp4"], "nowhere.mp4 cannot be played"),
         (["video", "notes.txt"], "notes.txt "),
+        (["video", "notes.txt", "--every", "3", "--scenes"], "not allowed with argument"),
+        (["videos", "notes.txt", "nowhere.mp4"], "notes.txt "),
         (["two", "good", "nowhere"], "there is no nowhere"),
         (["doom", "--maps", "e1m1"], "a game needs a DISPLAY"),
         (["openarena", "demo.dm_71"], "a game needs a DISPLAY"),

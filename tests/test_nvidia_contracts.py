@@ -123,3 +123,16 @@ WRONG = [
 @pytest.mark.parametrize(("source", "problem"), WRONG)
 def test_what_is_wrong_is_told(source: str, problem: str) -> None:
     assert any(re.search(re.escape(problem), found) for found in check(source).problems), check(source).problems
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "live_sr.engine.tensorrt:TensorRTEngine",
+        "live_sr.engine.rtx:RtxEngine",
+        "live_sr.engine.cuda:CudaEngine",
+        "live_sr.engine.direct:Direct",
+    ],
+)
+def test_engines_on_cards_keep_the_contract_of_all_engines(path: str) -> None:
+    assert problems(path, "Upscaler") == []

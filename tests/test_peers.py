@@ -324,4 +324,4 @@ def test_a_published_network_runs_whatever_engine_the_others_run_in(tmp_path: Pa
 
 @pytest.mark.parametrize("path", [b.path for b in backends.PUBLISHED if b.name != "tensorflow"])  # it inherits it
 def test_these_engines_keep_the_contract(path: str) -> None:
-    assert problems(path, "Engine") == []
+    assert problems(path, "Upscaler") == []

@@ -92,7 +92,8 @@ class Origin:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the manifest. `kind` is "render" where the game has drawn both sizes, else the kernel that shrank."""
+    """A line of the manifest. `kind` is "render" where the game has drawn both sizes, "video" where there were two
+    versions of one, else the kernel that shrank."""
 
     file: str
     place: str

@@ -2,6 +2,8 @@
 
     python tools/make_pairs.py folder frames/mygame --out pairs/mygame          what `live-sr record` saved, shrunk
     python tools/make_pairs.py video play.mp4 --every 30 --out pairs/mygame     the same of a video
+    python tools/make_pairs.py video play.mp4 --scenes --out pairs/mygame       one frame of each of its scenes
+    python tools/make_pairs.py videos 480p.mp4 1080p.mp4 --out pairs/mygame     two versions of a video, found to fit
     python tools/make_pairs.py two small/ large/ --out pairs/mygame             drawn at two sizes already: checked
     python tools/make_pairs.py doom --maps e1m1 map05 --out pairs/doom          drawn by the game, twice
     python tools/make_pairs.py openarena match.dm_71 --out pairs/openarena
@@ -16,25 +18,20 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import av
-import cv2
 import numpy as np
-from aligned import FLAT, Origin, Pairs, named
-from av.error import FFmpegError
-from degrade import FORMATS, KINDS, MIXTURE, bgr, cropped, degraded, pictures_in, read, seed_of
+from aligned import Origin, Pairs, named
+from clips import Scenes, Sieve, place_at, video_frames
+from degrade import FORMATS, KINDS, MIXTURE, cropped, degraded, pictures_in, read, seed_of
 from record_clip import CannotRecord
 from renders import Doom, Frames, OpenArena, screen_is_there
+from together import both, matched
 
 from live_sr.degradation import Picture
-from live_sr.errors import LiveSRError, UsageError
-
-STRETCH_S = 20  # a video is cut into places of this many seconds, as a recording is
+from live_sr.errors import LiveSRError
 
 Take = Callable[[argparse.Namespace, Pairs, Origin], None]
 
@@ -79,71 +76,37 @@ def whole_multiple(small: Picture, large: Picture) -> bool:
 # Videos
 
 
-@dataclass
-class Sieve:
-    """Finds frames that teach nothing new: those that look like the last one that was kept, and fades.
-
-    Works on grey thumbnails of 64x36, 0..255.
-    """
-
-    least_change: float = 2.0
-    """Mean difference from the last kept frame; a still scene with a blinking light has less."""
-    memory: int = 9
-    """Frames that a fade is known by: brightness and contrast both go one way through all of them ..."""
-    fading: float = 0.1
-    """... and change by this share."""
-
-    def __post_init__(self) -> None:
-        self._kept: np.ndarray | None = None
-        self._levels: deque[tuple[float, float]] = deque(maxlen=self.memory)
-
-    def passes(self, frame: Picture, wanted: bool) -> bool:
-        """To be asked of every frame in turn. Only a `wanted` one can pass, and is then the last kept."""
-        thumb = np.asarray(cv2.resize(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), (64, 36), interpolation=cv2.INTER_AREA))
-        thumb = thumb.astype(np.float32)
-        self._levels.append((float(thumb.mean()), float(thumb.std())))
-        if not wanted or thumb.std() < FLAT or self._fades():
-            return False
-        if self._kept is not None and np.abs(thumb - self._kept).mean() < self.least_change:
-            return False
-        self._kept = thumb
-        return True
-
-    def _fades(self) -> bool:
-        levels = np.array(self._levels)
-        steps, change = np.diff(levels, axis=0), np.abs(levels[-1] - levels[0])
-        one_way = ((steps >= 0).all(0) | (steps <= 0).all(0)).all()
-        return bool(one_way and (change > self.fading * levels.max(0)).all())
-
-
-def video_frames(path: Path) -> Iterator[tuple[float, Picture]]:
-    """Seconds and BGR pictures, to the end or to where the file is damaged. Raises UsageError."""
-    try:
-        container = av.open(str(path), metadata_errors="replace")
-    except (FFmpegError, OSError) as error:
-        raise UsageError(f"{path} cannot be played: {error.strerror}", "choose a video file") from None
-    with container:
-        if not container.streams.video or container.format.name == "tty":  # which draws any text in a terminal's font
-            raise UsageError(f"{path} has no video in it", "choose a video file")
-        stream = container.streams.video[0]
-        rate = float(stream.average_rate or 30)
-        try:
-            for number, frame in enumerate(container.decode(stream)):
-                yield number / rate, bgr(frame)
-        except FFmpegError:
-            return
+def wanted_by(args: argparse.Namespace) -> Callable[[int, Picture], bool]:
+    """Which frames are to be kept if they teach something: to be asked of every frame in turn."""
+    if args.scenes:
+        scenes = Scenes()
+        return lambda number, frame: scenes.wanted(frame)
+    return lambda number, frame: number % args.every == 0
 
 
 def video(args: argparse.Namespace, pairs: Pairs, origin: Origin) -> None:
-    sieve = Sieve()
-    seen = 0
+    sieve, wanted = Sieve(), wanted_by(args)
     for number, (seconds, frame) in enumerate(video_frames(args.file)):
-        seen += 1
-        if sieve.passes(frame, number % args.every == 0):
-            place = f"{args.file.stem}-{int(seconds // STRETCH_S):03}"
-            add_shrunk(pairs, f"{place}_{number:06}", frame, args.file.name, origin, args)
-    if not seen:
-        raise UsageError(f"{args.file} has no picture that can be decoded", "choose another video file")
+        if sieve.passes(frame, wanted(number, frame)):
+            name = f"{place_at(args.file, seconds)}_{number:06}"
+            add_shrunk(pairs, name, frame, args.file.name, origin, args)
+
+
+def videos(args: argparse.Namespace, pairs: Pairs, origin: Origin) -> None:
+    match = matched(args.small_video, args.large_video)
+    print(f"{args.small_video.name} on {args.large_video.name}: {match}")
+    sieve, wanted = Sieve(), wanted_by(args)
+    alone = 0
+    for one in both(match):
+        if not sieve.passes(one.small, wanted(one.number, one.small)):
+            continue
+        if one.large is None:
+            alone += 1
+            continue
+        name = f"{place_at(args.small_video, one.seconds)}_{one.number:06}"
+        pairs.add(name, match.cut.small(one.small), match.cut.large(one.large), "video", args.small_video.name, origin)
+    if alone:
+        pairs.left_out.append(f"{alone} frames of which {args.large_video.name} has none of the same instant")
 
 
 # Games
@@ -215,6 +178,11 @@ def arguments() -> argparse.Namespace:
         one.add_argument("--kind", choices=(*KINDS, "mixture"), default="point", help="how a large frame gets small")
         one.add_argument("--scale", type=int, choices=(2, 3, 4), default=4, help="how many times smaller")
 
+    def picking(one: argparse.ArgumentParser) -> None:
+        choice = one.add_mutually_exclusive_group()
+        choice.add_argument("--every", type=positive, default=30, help="frames from one to the next")
+        choice.add_argument("--scenes", action="store_true", help="instead, one frame of each scene")
+
     def drawing(one: argparse.ArgumentParser, first: int, every: int, frames: int) -> None:
         one.add_argument("--small", type=size, default=(480, 270), metavar="WxH", help="what the game draws")
         one.add_argument("--large", type=size, default=(1920, 1080), metavar="WxH", help="a multiple of that")
@@ -227,8 +195,12 @@ def arguments() -> argparse.Namespace:
     shrinking(one)
     one = source(video, "frames of a video, shrunk; without stills and fades")
     one.add_argument("file", type=Path, metavar="FILE", help="in the best quality there is")
-    one.add_argument("--every", type=positive, default=30, help="frames from one to the next")
+    picking(one)
     shrinking(one)
+    one = source(videos, "two versions of a video, aligned in time and place; without stills and fades")
+    one.add_argument("small_video", type=Path, metavar="SMALL", help="as a player would see it")
+    one.add_argument("large_video", type=Path, metavar="LARGE", help="at least twice as large")
+    picking(one)
     one = source(two, "the same instants drawn at two sizes, under the same names")
     one.add_argument("small_frames", type=Path, metavar="DIR_LR")
     one.add_argument("large_frames", type=Path, metavar="DIR_HR")

@@ -114,10 +114,11 @@ def _cuts(length: int, most: int, needs: Needs, fixed: int) -> list[_Cut]:
     border = min(needs.border, (fixed - step) // (2 * step) * step) if fixed else needs.border
     # where the network's own edge is: what an engine fills a picture up to
     whole = fixed + _up(max(length - fixed, 0), step) if fixed else _up(length, needs.multiple)
-    if whole <= max(most, needs.smallest) or whole == fixed:
+    room = fixed or max(most, needs.smallest)
+    if whole <= room:
         return [_Cut(0, fixed or length, 0, length)]
     # the last tile begins at a multiple of step, too, and ends with the picture
-    tile = fixed or whole - _up(whole - max(most, needs.smallest), step)
+    tile = fixed or whole - _up(whole - room, step)
     count = _count(whole, tile, border, step)
     while not fixed and _count(whole, tile - step, border, step) == count:
         tile -= step
