@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from live_sr.errors import MissingPart, ModelError
 from live_sr.frame import Pixels, Size, fresh
-from live_sr.models import nets, pickles
+from live_sr.models import archs, nets, pickles
 from live_sr.models.card import ModelCard
 
 REMEDY = "use weights of a network from RGB to RGB that spandrel lists, or get the file again"
@@ -180,7 +180,7 @@ def library() -> ModuleType:
     """spandrel. Raises MissingPart."""
     try:
         with torchvision():
-            return importlib.import_module("spandrel")
+            return archs.teach(importlib.import_module("spandrel"))
     except ImportError as error:
         raise MissingPart(
             f"networks in PyTorch files are read by spandrel, which does not import: {error}",

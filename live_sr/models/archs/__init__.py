@@ -1,4 +1,4 @@
-"""Networks that spandrel does not know, written here from their papers, and told to it: then it finds them in files."""
+"""Networks that spandrel does not know, written here in our own words, and told to it: then it finds them in files."""
 
 from __future__ import annotations
 

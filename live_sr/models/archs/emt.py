@@ -1,7 +1,7 @@
 """EMT, the Efficient Mixed Transformer (Zheng, Zhu, Shi and Weng 2023, arXiv 2305.11403): a lightweight upscaler.
 
-Written here from the paper and from what its authors' repositories tell of names, shapes and settings; no line is
-theirs. The names of the weights are the published ones, so that a published checkpoint loads as it is.
+Written here from what its authors' repositories tell of operations, names, shapes and settings; no line is theirs.
+The names of the weights are the published ones, so that a published checkpoint loads as it is.
 
 A picture of 0..255 loses the mean colour of the training set, is turned into `width` features by one convolution, and
 goes through `blocks` mixed transformer blocks. Each layer of a block adds two things to the features: pixels mixed

@@ -5,8 +5,8 @@ the frame-recurrent network of Sajjadi, Vemulapalli and Brown (FRVSR, 2018, arXi
 each pixel was in the frame before, the enlarged frame before is moved accordingly, and a second network makes the
 new frame from both. Files of FRVSR and of TecoGAN differ in their training only, and both load here.
 
-Written here from the papers and from what the PyTorch repository skycrapers/TecoGAN-PyTorch tells of names, shapes and
-settings (10 residual blocks of 64 features, x4 and x2); no line is theirs. The names of the weights are those of that
+Written here from what the PyTorch repository skycrapers/TecoGAN-PyTorch tells of operations, names, shapes and settings
+(10 residual blocks of 64 features, x4 and x2); no line is theirs. The names of the weights are those of that
 repository, whose checkpoints (TecoGAN_4x_BD_Vimeo_iter500K.pth and so on) are the weights by name, without a wrapper.
 The authors' own checkpoints, in thunil/TecoGAN, are TensorFlow's and are not read.
 Licence: the authors' code is under Apache 2.0, and whether their weights are, they have not said (their issue 39);
@@ -26,8 +26,7 @@ from torch.nn import functional
 from live_sr.models.archs.recurrent import State
 
 FASTEST = 24.0
-"""Pixels of the small picture that something may move from frame to frame (the authors' code; section 4 of FRVSR
-has no limit)."""
+"""Pixels of the small picture that something may move from frame to frame, as in the authors' code."""
 
 KEYS = -0.75
 """The free parameter of cubic convolution (Keys 1981), as TensorFlow has it."""
@@ -226,7 +225,7 @@ def _pair(given: int, width: int, out: int = 0) -> list[nn.Module]:
 
 
 def _cubic(distance: Tensor) -> Tensor:
-    """The weight of a pixel at a distance of 0 to 2 (Keys 1981, equation 15, with `KEYS` for its -1/2)."""
+    """The weight of a pixel at a distance of 0 to 2 (Keys 1981, with `KEYS` for its -1/2)."""
     near = (KEYS + 2) * distance**3 - (KEYS + 3) * distance**2 + 1
     far = KEYS * (distance**3 - 5 * distance**2 + 8 * distance - 4)
     return torch.where(distance <= 1, near, far)
