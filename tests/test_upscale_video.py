@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 from fakes import FakeEngine
 
+from live_sr.cli import files
 from live_sr.contracts import Engine
 from live_sr.errors import LiveSRError, UsageError
 from live_sr.frame import Frame, Pixels, Size
-from live_sr.upscale import colour, flags, footage, join, run, segmentfile, segments, video, workshop
+from live_sr.upscale import colour, footage, join, run, segmentfile, segments, video, workshop
 from live_sr.upscale.belt import Belt, Watcher
 from live_sr.upscale.encode import AUTO, choose
 from live_sr.upscale.options import Encoding, UpscaleOptions, Work, lines
@@ -639,8 +640,8 @@ def test_of_several_files_the_good_ones_are_made(tmp_path: Path, capsys: pytest.
 
 def test_flags_become_options() -> None:
     parser = argparse.ArgumentParser()
-    flags.add(parser)
-    words = "a.mkv -o b.mkv --to 1080p --codec libx265 --quality 20 --tile off --segment 2 --resume --ray"
-    options = flags.options(parser.parse_args(words.split()))
+    files.add_to(parser.add_subparsers())
+    words = "upscale a.mkv -o b.mkv --to 1080p --codec libx265 --quality 20 --tile off --segment 2 --resume --ray"
+    options = files.options(parser.parse_args(words.split()))
     assert (options.work.lines, options.work.tile, options.resume, options.ray) == (1080, -1, True, "")
     assert options.encoding == Encoding("libx265", 20.0, segment_s=2.0)

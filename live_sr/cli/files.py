@@ -11,6 +11,7 @@ from live_sr.cli.settings import PRECISIONS
 
 if TYPE_CHECKING:
     from live_sr.cli.settings import Commands
+    from live_sr.upscale.options import UpscaleOptions
 
 
 def add_to(commands: Commands) -> None:
@@ -51,12 +52,19 @@ def _flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _upscale(a: argparse.Namespace) -> int:
-    from live_sr import backends, upscale
+    from live_sr import upscale
+
+    return upscale.main(options(a))
+
+
+def options(a: argparse.Namespace) -> UpscaleOptions:
+    """What the flags of `upscale` say. Raises UsageError."""
+    from live_sr import backends
     from live_sr.assembly import EngineOptions
     from live_sr.upscale.options import Encoding, UpscaleOptions, Work, lines
 
     engine = EngineOptions(a.engine, a.precision, cache=backends.cache_folder())
-    options = UpscaleOptions(
+    return UpscaleOptions(
         inputs=tuple(a.inputs),
         output=a.output,
         work=Work(a.model, a.scale, a.size, None if a.to is None else lines(a.to), engine, a.tile),
@@ -68,7 +76,6 @@ def _upscale(a: argparse.Namespace) -> int:
         ray=a.ray,
         workers=a.workers,
     )
-    return upscale.main(options)
 
 
 def _factor(text: str) -> int:

@@ -58,12 +58,11 @@ def likeness(footage: Footage, made: Recipe, source: str) -> Likeness:
     software = {"Python": platform.python_version(), "FFmpeg in av": _ffmpeg(), "live-sr": _code()}
     trouble = ""
     try:
-        engines, models = _asked(made.work)
-        packages = {*ALWAYS, *(package for engine in engines for package in BY_ENGINE.get(engine, ()))}
-        software |= {"engine": ", ".join(sorted(engines)), "model": models}
+        engine, model = _asked(made.work, footage.size)
+        software |= {"engine": engine, "model": model}
     except LiveSRError as error:
-        trouble, packages = reason(error), set(ALWAYS)
-    for package in packages:
+        trouble, engine = reason(error), ""
+    for package in (*ALWAYS, *BY_ENGINE.get(engine, ())):
         with suppress(metadata.PackageNotFoundError):
             software[package] = metadata.version(package)
     processor = ", ".join([hardware.processor_name(), *hardware.nvidia_adapters()])
@@ -160,19 +159,16 @@ def _here(made: Recipe) -> Recipe:
     return replace(made, work=replace(work, engine=replace(work.engine, cache=backends.cache_folder())))
 
 
-def _asked(work: Work) -> tuple[set[str], str]:
-    """Names of what runs the model here, and a digest of its files. Raises LiveSRError."""
-    engines: set[str] = set()
+def _asked(work: Work, size: Size) -> tuple[str, str]:
+    """The name of what runs the model here, and a digest of its files. Raises LiveSRError."""
+    card = assembly.about(work.model, work.factor(size))
+    if card is None:
+        return "filters", "a filter"
     digest = hashlib.sha256()
-    for model in [work.model] if Path(work.model).is_file() else work.model.split("+"):
-        for scale in assembly.scales(model):
-            card = assembly.about(model, scale)
-            reader = chaining.reader(model)
-            engines.add("filters" if card is None else (reader or assembly.engine_choice(work.engine)[0]).name)
-            for file in sorted(card.onnx.parent.glob(f"{card.onnx.stem}.*")) if card else ():
-                if file.suffix != ".toml":
-                    digest.update(file.read_bytes())
-    return engines, digest.hexdigest()[:12]
+    for file in sorted(card.onnx.parent.glob(f"{card.onnx.stem}.*")):
+        if file.suffix != ".toml":
+            digest.update(file.read_bytes())
+    return (chaining.reader(work.model) or assembly.engine_choice(work.engine)[0]).name, digest.hexdigest()[:12]
 
 
 def _code() -> str:
