@@ -401,7 +401,9 @@ class CopiesLikeCuda:
         gl = gl_window.functions(QOpenGLContext.currentContext())
         gl.glBindTexture(gl_window.TEXTURE_2D, texture)
         rgba, bytes_ = 0x1908, 0x1401
-        gl.glTexSubImage2D(gl_window.TEXTURE_2D, 0, 0, 0, *picture.size, rgba, bytes_, picture.pixels.tobytes())
+        # a pointer: of other objects PyQt 6.11 remembers some that are gone, and the garbage collector crashes on them
+        where = sip.voidptr(picture.pixels.ctypes.data, picture.pixels.nbytes)
+        gl.glTexSubImage2D(gl_window.TEXTURE_2D, 0, 0, 0, *picture.size, rgba, bytes_, where)
         picture.release()
         return True
 

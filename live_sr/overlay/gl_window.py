@@ -187,14 +187,15 @@ class GLOverlayWindow(QOpenGLWindow):
 class Texture:
     """The newest picture on the graphics card. Every method needs the current context of the window.
 
-    There are two textures, since pictures come with blue first: OpenGL puts that right while it copies from main
-    memory, and while it draws what CUDA copied.
+    One texture is for pictures from main memory, two for those that CUDA copies: pictures come with blue first, which
+    OpenGL puts right while it copies from main memory, and while it draws what CUDA copied. None is deleted before the
+    end: PyQt 6.11 remembers the list given to glDeleteTextures, and the garbage collector then crashes on it.
     """
 
     def __init__(self) -> None:
         self._gl: QOpenGLFunctions_2_1 | None = None
         self._blitter = QOpenGLTextureBlitter()
-        self._uploaded, self._copied = 0, 0  # their numbers
+        self._uploaded = self._copied = self._other = 0  # their numbers
         self._sizes: dict[int, Size] = {}
         self._newest = 0  # the one to draw; 0: there is no picture yet
         self._card = CardTexture()
@@ -202,13 +203,13 @@ class Texture:
     def create(self, gl: QOpenGLFunctions_2_1) -> None:
         self._gl = gl
         self._blitter.create()
-        self._uploaded, self._copied = self._made(gl), self._made(gl)
+        self._uploaded, self._copied, self._other = (self._made(gl) for _ in range(3))
 
     def destroy(self) -> None:
         if self._gl is not None:
             self._card.close()  # before the texture that it knows
             self._blitter.destroy()
-            self._gl.glDeleteTextures(2, [self._uploaded, self._copied])
+            self._gl.glDeleteTextures(3, [self._uploaded, self._copied, self._other])
             self._gl = None
 
     def fill(self, pixels: Pixels) -> None:
@@ -232,21 +233,19 @@ class Texture:
             picture.release()
             return
         number = self._copied
-        if self._sizes.get(number) != picture.size:  # beside the present one, which stays if this one comes to nothing
-            number = self._made(gl)
+        if self._sizes.get(number) != picture.size:  # into the other one: the present stays if this comes to nothing
+            number = self._other
             self._allocate(gl, number, picture.size, None)
         filled = False
         try:
             filled = self._card.fill(number, picture)
         finally:
-            if number != self._copied:
-                unused = self._copied if filled else number
-                if not filled:
-                    self._card.close()  # it knows the texture
-                gl.glDeleteTextures(1, [unused])
-                self._sizes.pop(unused, None)
+            if not filled and number == self._other:
+                self._card.close()  # it knows the texture, which may be given another size
         if filled:
-            self._copied = self._newest = number
+            if number == self._other:
+                self._copied, self._other = self._other, self._copied
+            self._newest = number
 
     def draw(self, room: Size) -> None:
         """The picture where it belongs in the window, black around it; only black while there is none."""
