@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from live_sr.frame import Frame, Pixels, Rect, Size
 
@@ -75,6 +75,15 @@ class Upscaler(Protocol[P]):
 
 Engine = Upscaler[Pixels]
 """What upscales into main memory: every engine can."""
+
+
+@runtime_checkable
+class Remembering(Protocol):
+    """An engine whose network remembers the frames before."""
+
+    def begin(self) -> None:
+        """The next frame is the first of a shot."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from live_sr.contracts import Remembering
+from live_sr.engine.eager import EagerEngine
 from live_sr.errors import ModelError
-from live_sr.models.archs import recurrent, sequences
+from live_sr.frame import Frame, size_of
+from live_sr.models import published
+from live_sr.models.archs import recurrent
 from live_sr.models.archs.recurrent import State
 from live_sr.models.archs.tecogan import Bicubic, Shape, TecoGAN, gathered, moved
 
@@ -92,18 +96,18 @@ def test_the_weights_have_the_published_names_and_shapes() -> None:
 def test_a_saved_network_is_recognised_and_makes_the_same_video(shape: Shape, tmp_path: Path) -> None:
     net = built(shape)
     torch.save(net.state_dict(), tmp_path / "net.pth")
-    found = sequences.load(tmp_path / "net.pth")
+    found = published.load(tmp_path / "net.pth").module
     assert isinstance(found, TecoGAN) and found.shape == shape and found.scale == shape.scale
     wanted = list(recurrent.enlarged(net, video(2)))
     assert wanted[0].std() > 0.01, "a picture of one colour shows nothing"
     assert all(torch.equal(*pair) for pair in zip(recurrent.enlarged(found, video(2)), wanted, strict=True))
 
 
-@pytest.mark.parametrize("under", ["params", "net_G", "state_dict"])
+@pytest.mark.parametrize("under", ["params", "state_dict"])
 def test_the_weights_are_found_under_the_names_that_trainers_use(under: str, tmp_path: Path) -> None:
     state = {f"module.{name}": value for name, value in built(TINY).state_dict().items()}
     torch.save({under: state, "epoch": 3}, tmp_path / "net.pth")
-    assert sequences.load(tmp_path / "net.pth").scale == 2
+    assert published.load(tmp_path / "net.pth").card.scale == 2
 
 
 def test_every_frame_of_a_video_comes_out_once_enlarged_and_in_range() -> None:
@@ -237,7 +241,7 @@ def test_a_file_that_holds_no_such_network_is_refused_in_a_sentence(broken: str,
     elif broken != "nothing":
         torch.save({"other": {"conv.weight": torch.zeros(1)}, "number": 3}.get(broken, state), path)
     with pytest.raises(ModelError) as refused:
-        sequences.load(path)
+        published.load(path)
     assert "net.pth" in str(refused.value) and refused.value.remedy
 
 
@@ -248,5 +252,33 @@ def test_nothing_in_a_file_is_executed(tmp_path: Path) -> None:
 
     torch.save({"params": {"fnet.encoder1.0.weight": Payload()}}, tmp_path / "net.pth")
     with pytest.raises(ModelError):
-        sequences.load(tmp_path / "net.pth")
+        published.load(tmp_path / "net.pth")
     assert not (tmp_path / "executed").exists()
+
+
+def test_as_an_engine_it_remembers_a_shot_and_begins_the_next_without(tmp_path: Path) -> None:
+    net = built(TINY)
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    card = EagerEngine.read(tmp_path / "net.pth")
+    assert (card.architecture, card.scale) == ("TecoGAN", TINY.scale)
+    engine = EagerEngine(card, threads=1)
+    assert isinstance(engine, Remembering)
+    frames = [
+        Frame(np.ascontiguousarray((picture[0].permute(1, 2, 0).flip(2) * 255).byte().numpy())) for picture in video(3)
+    ]
+    frames = [Frame(np.concatenate((f.pixels, np.full_like(f.pixels[..., :1], 255)), 2)) for f in frames]
+    engine.warm_up(size_of(frames[0].pixels))
+
+    def shot() -> list[bytes]:
+        made = []
+        for frame in frames:
+            done = engine.upscale(frame)
+            assert done is not None
+            made.append(done.pixels.tobytes())
+        return made
+
+    first = shot()
+    engine.begin()
+    assert shot() == first
+    assert shot()[0] != first[0], "the last shot's end is still remembered"
+    engine.close()

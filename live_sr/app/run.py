@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from live_sr.app.session import Session  # brings Qt, which `screen.loop` looks for first
 
 LOOK_AGAIN_S = 0.5  # between two looks for a window that is waited for
+
+_ending = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -206,6 +209,7 @@ def _apart(settings: Config, choice: Choice) -> tuple[Config, str]:
 
 def _display_lost() -> None:
     """Nothing that touches a window works any more, so the process ends here: with a sentence and our exit code."""
+    _ending.acquire()  # for good: Qt and the capture both notice, each on a thread of its own
     error = DisplayLost("the connection to the display was lost", "start live-sr again when the display is back")
     print(f"live-sr: {error.message}\n  {error.remedy}", file=sys.stderr, flush=True)
     os._exit(error.exit_code)

@@ -60,6 +60,12 @@ class EagerEngine:
         loaded.module.to(self._device, PRECISIONS[self.precision])
         self._loaded = loaded
         self.upscale(Frame(fresh(size)))
+        self.begin()
+
+    def begin(self) -> None:
+        """The next frame is the first of a shot: for networks that remember the frames before."""
+        if self._loaded is not None:
+            self._loaded.begin()
 
     def upscale(self, frame: Frame[Pixels], into: Pixels | None = None) -> Frame[Pixels] | None:
         size = size_of(frame.pixels)

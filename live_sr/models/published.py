@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from live_sr.errors import MissingPart, ModelError
 from live_sr.frame import Pixels, Size, fresh
 from live_sr.models import archs, nets, pickles
+from live_sr.models.archs import tecogan
+from live_sr.models.archs.recurrent import Shot
 from live_sr.models.card import ModelCard
 
 REMEDY = "use weights of a network from RGB to RGB that spandrel lists, or get the file again"
@@ -36,7 +38,8 @@ class Published:
     """A network from a file, ready to run.
 
     run: RGB in 0..1, (1, 3, H, W) of any size, to the same enlarged. module: holds the weights.
-    multiple: what H and W are filled up to inside. least: pixels a side that it needs.
+    multiple: what H and W are filled up to inside. least: pixels a side that it needs. begin: to be called before the
+    first frame of a shot, where the network remembers the frames before.
     """
 
     run: Callable[[Tensor], Tensor]
@@ -45,6 +48,7 @@ class Published:
     precisions: tuple[str, ...] = PRECISIONS
     multiple: int = 1
     least: int = 1
+    begin: Callable[[], None] = lambda: None
 
     def picture(self, pixels: Pixels) -> Pixels:
         """What it makes of a picture, in fp32: a new one, `scale` times larger. Raises RuntimeError as PyTorch does."""
@@ -63,6 +67,8 @@ def load(path: Path) -> Published:
             return _ours(path)
     spandrel = library()
     state = _state(spandrel, path)
+    if tecogan.recognised(state):
+        return _of_sequences(path, state)
     try:
         model = spandrel.ModelLoader("cpu").load_from_state_dict(state)
         called = model.architecture.name
@@ -105,6 +111,18 @@ def _ours(path: Path) -> Published:
     licence = "GPL-3.0-or-later"
     card = ModelCard(path.stem, net.scale, path, name, parameters, round(per_pixel), nets.CELL, licence, steps=steps)
     return Published(run, net, card, PRECISIONS, nets.CELL, nets.CELL)
+
+
+def _of_sequences(path: Path, state: dict[str, Tensor]) -> Published:
+    try:
+        net = tecogan.built(state)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise _unusable(path, error) from error
+    shot = Shot(net)
+    parameters = sum(parameter.numel() for parameter in net.parameters())
+    card = ModelCard(path.stem, net.scale, path, "TecoGAN", parameters, macs(shot.run, net))
+    shot.begin()
+    return Published(shot.run, net, card, PRECISIONS, net.multiple, net.least, shot.begin)
 
 
 def macs(run: Callable[[Tensor], Tensor], module: nn.Module, side: int = 64) -> int:

@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from live_sr.contracts import Engine
+from live_sr.contracts import Engine, Remembering
 from live_sr.errors import EngineError
 from live_sr.frame import Frame, Pixels, fresh
 from live_sr.upscale import colour
@@ -149,7 +149,11 @@ class Belt:
     # The engine's thread, the caller's
 
     def _upscale(self, engine: Engine) -> None:
+        segment: Segment | None = None
         while (item := self._small.get()) is not None:
+            if isinstance(engine, Remembering) and item.segment is not segment:
+                engine.begin()  # or a segment made by itself would be another one
+            segment = item.segment
             if isinstance(item, Picture) and item.pixels is not None:
                 frame = engine.upscale(Frame(item.pixels, number=item.time), self._large_spare.get())
                 if frame is None or frame.number != item.time:

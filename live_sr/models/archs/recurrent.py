@@ -45,6 +45,29 @@ class Recurrent(Protocol):
         """The frame enlarged, about 0..1, not clamped, and the state for the next frame."""
 
 
+class Shot:
+    """A network that is shown one frame after another, and keeps its state by itself until the shot is over.
+
+    A frame of another size begins a new shot.
+    """
+
+    def __init__(self, net: Recurrent) -> None:
+        self._net = net
+        self._state: State | None = None
+
+    def begin(self) -> None:
+        """The next frame is the first of a shot."""
+        self._state = None
+
+    def run(self, picture: Tensor) -> Tensor:
+        """The frame enlarged, not clamped."""
+        state = self._state
+        if state is None or state.picture.shape != picture.shape:
+            state = self._net.begin(picture)
+        made, self._state = self._net.step(picture, state)
+        return made
+
+
 def enlarged(net: Recurrent, frames: Iterable[Tensor], lead: int = LEAD) -> Iterator[Tensor]:
     """Each frame of a shot enlarged, clamped to 0..1. Reads `lead` frames ahead, and no more than one state is kept.
 
