@@ -4,7 +4,7 @@
         number = gl.texture(Size(960, 540))
         pixels = gl.read(number, Size(960, 540))
 
-For tools/gpu_day.py; the overlay uses Qt's OpenGL. Only ctypes, since nothing can be installed on a lent machine.
+For tools/gpu_day.py; the overlay uses Qt's OpenGL. Only ctypes, since a machine with a card may have nothing else.
 """
 
 from __future__ import annotations
