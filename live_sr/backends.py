@@ -39,6 +39,11 @@ class Backend:
                 return f"{module} is not installed" + (f" ({self.get})" if self.get else "")
         return _asked(self.check) if self.check else ""
 
+    def remedy(self) -> str:
+        """What to install to use it here; empty where that would not help."""
+        helps = system() in self.systems and not (self.card and _asked(self.card))
+        return self.get if helps else ""
+
     def load(self) -> Any:
         """The leaf's class. Raises MissingPart when its library does not import."""
         module, name = self.path.split(":")

@@ -135,8 +135,7 @@ def _role(role: str, table: tuple[Backend, ...], wanted: str = "auto", blocked: 
 def _row(backend: Backend, blocked: Finding | None) -> Finding:
     obstacle = backend.obstacle()
     if obstacle:
-        remedy = backend.get if backends.system() in backend.systems else ""
-        return Finding(backend.name, f"not usable: {obstacle}", False, remedy)
+        return Finding(backend.name, f"not usable: {obstacle}", False, backend.remedy())
     try:
         backend.load()
     except MissingPart as error:
