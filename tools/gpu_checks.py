@@ -8,14 +8,13 @@ import time
 import numpy as np
 import torch
 from egl import Context
-from on_card import LevelSource, TextureDisplay, engine, psnr
+from on_card import LevelSource, Plain, TextureDisplay, engine, nearest, psnr
 
 from live_sr.contracts import Engine
 from live_sr.cuda.texture import CardTexture
 from live_sr.engine.compare import Compare
 from live_sr.engine.cuda import CudaEngine
 from live_sr.engine.direct import Direct
-from live_sr.engine.filters import resizer
 from live_sr.engine.fitted import Fitted
 from live_sr.engine.orders import Wish
 from live_sr.engine.relay import Relay, Workshop
@@ -106,18 +105,15 @@ def switches() -> Told:
     def make(model: str, scale: int, *_: object) -> Engine:
         return engine("cuda", model, scale)
 
-    plain = [resizer("bilinear")]
-    from live_sr.engine.filters import FilterEngine
-
     workshop = Workshop(
-        plain=lambda scale: FilterEngine("bilinear", scale),
+        plain=Plain,
         make=make,
         quick=lambda model, scale: engine("cuda", model, scale, quick=True),
         patient=True,
         scales=lambda model: (2, 4),
     )
     relay = Relay(workshop, wishes[0])
-    compare = Compare(Fitted(relay, plain[0]), plain[0])
+    compare = Compare(Fitted(relay, nearest), nearest)
     direct = Direct(compare, relay)
     direct.allowed = True
     latency = Latency()

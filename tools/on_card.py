@@ -12,9 +12,10 @@ import numpy as np
 from egl import Context
 
 from live_sr.capture.pattern import PatternSource
+from live_sr.contracts import Job
 from live_sr.cuda.shown import Shown
 from live_sr.cuda.texture import CardTexture
-from live_sr.frame import Frame, Pixels, Size
+from live_sr.frame import Frame, Pixels, Size, fitting, size_of
 from live_sr.latency import Latency
 from live_sr.models import zoo
 from live_sr.overlay.exchange import Exchange
@@ -36,6 +37,32 @@ def engine(kind: str, model: str, scale: int, **more: Any) -> Any:
     from live_sr.engine.tensorrt import TensorRTEngine
 
     return TensorRTEngine(card, cache=CACHE, **more)
+
+
+def nearest(pixels: Pixels, size: Size, into: Pixels | None = None) -> Pixels:
+    """Fulfils `contracts.Resize`; in numpy, since OpenCV need not be here."""
+    done = fitting(into, size)
+    rows = np.arange(size.height) * pixels.shape[0] // size.height
+    columns = np.arange(size.width) * pixels.shape[1] // size.width
+    done[:] = pixels[rows[:, None], columns]
+    return done
+
+
+class Plain:
+    """The engine that is always ready."""
+
+    def __init__(self, scale: int) -> None:
+        self.scale = scale
+        self.job = Job("nearest", scale, "numpy")
+
+    def warm_up(self, size: Size) -> None:
+        """Nothing to build."""
+
+    def upscale(self, frame: Frame[Pixels], into: Pixels | None = None) -> Frame[Pixels] | None:
+        return frame.redrawn(nearest(frame.pixels, size_of(frame.pixels).times(self.scale), into))
+
+    def close(self) -> None:
+        """Nothing to free."""
 
 
 def psnr(a: Pixels, b: Pixels) -> float:

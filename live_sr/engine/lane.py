@@ -17,16 +17,6 @@ Deep = npt.NDArray[np.uint16]
 
 L = TypeVar("L", Pixels, Deep)
 
-T = TypeVar("T")
-
-MOST = 2 << 20  # pixels of all tiles that are worked on at once: larger ones are no faster
-MOST_BYTES = 4 << 30
-SHARE = 2  # of the free memory, one part in so many
-PAINTED = 8  # bytes for a pixel of a picture that enters or leaves: one of it, and one in another layout
-RESERVE = 1.5  # what runtimes hold beyond the tensors: 1.0 to 1.4 with OpenVINO 2026.4 and the shipped networks
-WASTE = 1.25  # how much more work may be done to keep a size that is compiled already
-SIGNS = ("memory", "bad_alloc", "allocate", "alloc failed")  # of a lack of memory in what a runtime says
-
 
 class Enlarger(Protocol[L]):
     """An engine for pictures of 8 or of 16 bits: `Engine` is the one of 8."""
