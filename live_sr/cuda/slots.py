@@ -117,13 +117,17 @@ class Slots:
                 self._finish_oldest()
         return frame.redrawn(Picture(self, slot, size.times(self._scale)))
 
+    def takes(self, size: Size) -> bool:
+        """Whether frames of that size fit into what the engine was built for."""
+        return size.width <= self._room.width and size.height <= self._room.height
+
     def _claim(self, size: Size) -> Slot | None:
         """The free slot that was used longest ago."""
         if self._failed:
             raise EngineError(
                 "the card failed on an earlier frame", "choose another engine or model, and this one again"
             )
-        if size.width > self._room.width or size.height > self._room.height:
+        if not self.takes(size):
             raise EngineError(f"a frame of {size} does not fit into {self._room}", "build the engine for that size")
         self.cuda.use()
         with self._changed:

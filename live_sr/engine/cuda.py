@@ -83,7 +83,6 @@ class CudaEngine:
         self._quick = quick
         self._gpu: Gpu = TorchGpu() if gpu is None else gpu
         self._tactics = tactics
-        self._room = Size(0, 0)
         self._slots: Slots | None = None
         self.taken: Taken | None = None
         """What was chosen, and why not the others; None before the warm-up."""
@@ -135,7 +134,7 @@ class CudaEngine:
 
     def _ready(self, frame: Frame[Pixels]) -> Slots:
         size = size_of(frame.pixels)
-        if self._slots is None or size.width > self._room.width or size.height > self._room.height:
+        if self._slots is None or not self._slots.takes(size):
             self.warm_up(size)
         assert self._slots is not None
         return self._slots
@@ -151,7 +150,7 @@ class CudaEngine:
                 return gpu.step(taken.make_run(), size, stream)
 
         self._slots = Slots(gpu.memory(), make_step, size, self.scale, self._queue)
-        self._room, self.taken = size, taken
+        self.taken = taken
 
 
 REMEDY = "use another engine, or update NVIDIA's driver"

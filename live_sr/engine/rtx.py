@@ -94,7 +94,6 @@ class RtxEngine:
         self._queue = queue
         self._watch = watch
         self._rig = rig
-        self._room = Size(0, 0)
         self._slots: Slots | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -128,7 +127,6 @@ class RtxEngine:
         except BaseException:
             self.close()
             raise
-        self._room = size
 
     def upscale(self, frame: Frame[Pixels], into: Pixels | None = None) -> Frame[Pixels] | None:
         return self._ready(frame).upscale(frame, into)
@@ -151,7 +149,7 @@ class RtxEngine:
 
     def _ready(self, frame: Frame[Pixels]) -> Slots:
         size = size_of(frame.pixels)
-        if self._slots is None or size.width > self._room.width or size.height > self._room.height:
+        if self._slots is None or not self._slots.takes(size):
             self.warm_up(size)
         assert self._slots is not None
         return self._slots

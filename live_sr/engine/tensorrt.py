@@ -93,7 +93,6 @@ class TensorRTEngine:
         self._gpu = gpu
         self._cuda = cuda or _cuda
         self._builder = builder
-        self._room = Size(0, 0)
         self._slots: Slots | None = None
 
     @property
@@ -114,7 +113,6 @@ class TensorRTEngine:
         cuda.use()  # deserialising puts the weights on this thread's card
         plan = self._plan(key)
         self._slots = Slots(cuda, lambda stream: TensorRTStep(plan, cuda, stream), size, self.scale, self._queue)
-        self._room = size
 
     def upscale(self, frame: Frame[Pixels], into: Pixels | None = None) -> Frame[Pixels] | None:
         return self._ready(frame).upscale(frame, into)
@@ -134,7 +132,7 @@ class TensorRTEngine:
 
     def _ready(self, frame: Frame[Pixels]) -> Slots:
         size = size_of(frame.pixels)
-        if self._slots is None or size.width > self._room.width or size.height > self._room.height:
+        if self._slots is None or not self._slots.takes(size):
             self.warm_up(size)
         assert self._slots is not None
         return self._slots
