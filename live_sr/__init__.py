@@ -1,3 +1,3 @@
 """live-sr: neural super-resolution on a live game window, with honest latency."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,4 +1,4 @@
-"""Compares a leaf with its contract by reading its source, so that it works where the leaf cannot even be imported."""
+"""Compares a class with a contract by reading its source: works even where the class cannot be imported."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CONTRACTS = ROOT / "live_sr" / "contracts.py"
+CONTRACTS = ROOT / "live_sr" / "pipeline" / "contracts.py"
 
 
 @dataclass(frozen=True)
@@ -17,8 +17,8 @@ class Parameter:
     optional: bool
 
 
-def problems(path: str, protocol: str) -> list[str]:
-    """What "module:Class" lacks of a Protocol of live_sr/contracts.py, one sentence each; an empty list is a pass.
+def find_problems(path: str, protocol: str) -> list[str]:
+    """What "module:Class" lacks of a Protocol in live_sr/pipeline/contracts.py, one sentence each; empty if it fits.
 
     Every method of the Protocol must be there with the same parameters in the same order; more are allowed if they are
     optional. A property may be fulfilled by a property, or by an attribute of the class or of self.
@@ -41,11 +41,11 @@ def problems(path: str, protocol: str) -> list[str]:
         elif wanted.name not in methods or is_property(methods[wanted.name]):
             found.append(f"{name} has no method {wanted.name}")
         else:
-            found += differences(f"{name}.{wanted.name}", parameters(methods[wanted.name]), parameters(wanted))
+            found += find_differences(f"{name}.{wanted.name}", parameters(methods[wanted.name]), parameters(wanted))
     return found
 
 
-def differences(where: str, actual: list[Parameter], wanted: list[Parameter]) -> list[str]:
+def find_differences(where: str, actual: list[Parameter], wanted: list[Parameter]) -> list[str]:
     found = []
     for number, parameter in enumerate(wanted):
         if number >= len(actual) or actual[number].name != parameter.name:
@@ -60,19 +60,34 @@ def differences(where: str, actual: list[Parameter], wanted: list[Parameter]) ->
 
 
 def class_in(file: Path, name: str) -> ast.ClassDef | None:
+    """The class with what it inherits from classes of the same file, or of a file that this one imports them from."""
     tree = ast.parse(file.read_text("utf-8"))
     classes = {node.name: node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     node = classes.get(name)
     if node is not None:
-        for base in node.bases:  # what it inherits from a class of the same file counts as its own
-            if isinstance(base, ast.Name) and base.id in classes:
-                own = {child.name for child in node.body if isinstance(child, ast.FunctionDef)}
+        own = set(methods_of(node)) - {"__init__"}  # what a base's __init__ assigns is there, too
+        for base in [base.id for base in node.bases if isinstance(base, ast.Name)]:
+            inherited = classes.get(base) or _imported_class(tree, base)
+            if inherited is not None:
                 node.body += [
                     child
-                    for child in classes[base.id].body
-                    if not (isinstance(child, ast.FunctionDef) and child.name in own)
+                    for child in inherited.body
+                    if not (isinstance(child, ast.FunctionDef) and (child.name in own or _is_abstract(child)))
                 ]
     return node
+
+
+def _imported_class(tree: ast.Module, name: str) -> ast.ClassDef | None:
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("live_sr."):
+            file = ROOT / Path(*node.module.split(".")).with_suffix(".py")
+            if any((alias.asname or alias.name) == name for alias in node.names) and file.is_file():
+                return class_in(file, name)
+    return None
+
+
+def _is_abstract(function: ast.FunctionDef) -> bool:
+    return any(isinstance(d, ast.Name) and d.id == "abstractmethod" for d in function.decorator_list)
 
 
 def methods_of(node: ast.ClassDef) -> dict[str, ast.FunctionDef]:
@@ -93,7 +108,7 @@ def attributes_of(node: ast.ClassDef) -> set[str]:
 
 
 def parameters(function: ast.FunctionDef) -> list[Parameter]:
-    """Of a method, without self."""
+    """The parameters of a method, without self."""
     arguments = function.args
     plain = [*arguments.posonlyargs, *arguments.args]
     required = len(plain) - len(arguments.defaults)

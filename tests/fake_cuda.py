@@ -1,6 +1,6 @@
 """CUDA in plain Python: streams are queues, and a scheduler decides which of them moves next.
 
-`FakeCuda` has the calls of `live_sr.cuda.calls.CudaLike`. A copy or a network moves pixels when its turn comes, and not
+`FakeCuda` has the calls of `CudaLike`. A copy or a network moves pixels when its turn comes, and not
 before; recording an event and waiting for one take no time. Two streams that could work at the same moment, one of them
 writing what the other one reads or writes, are a Violation at once: whatever came of it would be torn.
 
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from live_sr.errors import EngineError
-from live_sr.frame import Pixels, Size
+from live_sr.pipeline.frame import Pixels, Size
 
 GL = 1  # the queue of OpenGL's own commands
 
@@ -271,7 +271,8 @@ class FakeCuda:
         self._number = GL
         self.gl = FakeInterop(self)
 
-    def _new(self) -> int:
+    def new_handle(self) -> int:
+        """A number for a new stream, event or address."""
         self._number += 1
         self.live.add(self._number)
         return self._number
@@ -290,21 +291,21 @@ class FakeCuda:
 
     def _check(self) -> None:
         if self.lost:
-            raise EngineError("the graphics card was lost", "start again")
+            raise EngineError("the GPU was lost", "start again")
 
-    def use(self) -> None:
+    def make_current(self) -> None:
         self._check()
 
     # Memory; an address is the number of an array
 
-    def pinned(self, size: Size) -> Pixels:
+    def allocate_pinned(self, size: Size) -> Pixels:
         self.pinned_made += 1
         made = np.zeros((size.height, size.width, 4), np.uint8)
         self.world.memory["pinned", self.pinned_made] = made
         return made
 
-    def memory(self, size: Size) -> int:
-        address = self._new()
+    def allocate(self, size: Size) -> int:
+        address = self.new_handle()
         self.world.memory[address] = np.zeros((size.height, size.width, 4), np.uint8)
         return address
 
@@ -318,21 +319,21 @@ class FakeCuda:
 
     # Streams and events
 
-    def stream(self, *, urgent: bool = False) -> int:
-        stream = self._new()
+    def create_stream(self, *, urgent: bool = False) -> int:
+        stream = self.new_handle()
         self.world.streams[stream] = deque()
         return stream
 
-    def end_stream(self, stream: int) -> None:
+    def destroy_stream(self, stream: int) -> None:
         self.live.remove(stream)
 
-    def event(self, *, timing: bool = False) -> int:
-        return self._new()
+    def create_event(self, *, timing: bool = False) -> int:
+        return self.new_handle()
 
-    def end_event(self, event: int) -> None:
+    def destroy_event(self, event: int) -> None:
         self.live.remove(event)
 
-    def record(self, event: int, stream: int) -> None:
+    def record_event(self, event: int, stream: int) -> None:
         self._check()
         self._turn("record", event)
         if self._skipped("record", event):
@@ -340,13 +341,13 @@ class FakeCuda:
         self.world.recorded[event] = count = self.world.recorded.get(event, 0) + 1
         self.world.give(stream, Op("record", event=(event, count), completes=True))
 
-    def after(self, stream: int, event: int) -> None:
+    def make_stream_wait(self, stream: int, event: int) -> None:
         self._check()
         self._turn("after", event)
         if not self._skipped("after", event):
             self.world.give(stream, Op("after", event=(event, self.world.recorded.get(event, 0))))
 
-    def wait(self, event: int) -> None:
+    def wait_for_event(self, event: int) -> None:
         self._check()
         if self._skipped("wait", event):
             return
@@ -365,7 +366,8 @@ class FakeCuda:
 
     # Work
 
-    def _work(self, name: str, stream: int, source: object, target: object, work: Callable[[], None]) -> None:
+    def enqueue_work(self, name: str, stream: int, source: object, target: object, work: Callable[[], None]) -> None:
+        """Appends work to a stream. `source` and `target`: what it reads and what it writes."""
         self._check()
         self.world.give(stream, Op(name, work, (source,), (target,)))
 
@@ -373,7 +375,7 @@ class FakeCuda:
         def work() -> None:
             self.at(address)[...] = pixels
 
-        self._work("copy in", stream, pixels, self.at(address), work)
+        self.enqueue_work("copy in", stream, pixels, self.at(address), work)
 
     def download(self, into: Pixels, address: int, pitch: int, stream: int) -> None:
         self.crop("copy out", into, address, pitch, stream)
@@ -385,7 +387,7 @@ class FakeCuda:
             rows = self.at(address).reshape(-1, pitch)
             into[...] = rows[:height, : width * 4].reshape(into.shape)
 
-        self._work(name, stream, self.at(address), into, work)
+        self.enqueue_work(name, stream, self.at(address), into, work)
 
     def network(self, address: int, output: int, scale: int, stream: int) -> None:
         """Nearest enlargement of what is there when it runs."""
@@ -393,7 +395,7 @@ class FakeCuda:
         def work() -> None:
             self.at(output)[...] = self.at(address).repeat(scale, 0).repeat(scale, 1)
 
-        self._work("network", stream, self.at(address), self.at(output), work)
+        self.enqueue_work("network", stream, self.at(address), self.at(output), work)
 
 
 class FakeInterop:
@@ -405,33 +407,33 @@ class FakeInterop:
         self.registered: list[int] = []
         self.shown: list[np.ndarray] = []
         self.refuses = ""
-        self.fences = (cuda._new(), cuda._new())
+        self.fences = (cuda.new_handle(), cuda.new_handle())
 
-    def check(self) -> None:
+    def check_device(self) -> None:
         if self.refuses:
             raise EngineError(self.refuses)
 
-    def register(self, texture: int) -> object:
+    def register_texture(self, texture: int) -> object:
         self.registered.append(texture)
         return texture
 
-    def unregister(self, resource: object) -> None:
+    def unregister_texture(self, resource: object) -> None:
         self.registered.remove(resource)  # type: ignore[arg-type]
 
-    def mapped(self, resource: object, stream: int) -> int:
+    def map_texture(self, resource: object, stream: int) -> int:
         self._hand_over("map", GL, stream)
         return resource  # type: ignore[return-value]
 
-    def unmap(self, resource: object, stream: int) -> None:
+    def unmap_texture(self, resource: object, stream: int) -> None:
         self._hand_over("unmap", stream, GL)
 
     def _hand_over(self, call: str, giver: int, taker: int) -> None:
         if (call, "") not in self._cuda.skip:
             fence = self.fences[call == "map"]
-            self._cuda.record(fence, giver)
-            self._cuda.after(taker, fence)
+            self._cuda.record_event(fence, giver)
+            self._cuda.make_stream_wait(taker, fence)
 
-    def fill(self, array: int, address: int, pitch: int, size: Size, stream: int) -> None:
+    def copy_to_texture(self, array: int, address: int, pitch: int, size: Size, stream: int) -> None:
         texture = self.textures[array]
         if texture.shape[:2] != (size.height, size.width):
             raise EngineError("the texture is of another size")
@@ -439,13 +441,13 @@ class FakeInterop:
 
     def draw(self, texture: int) -> None:
         pixels = self.textures[texture]
-        self._cuda._work("draw", GL, pixels, None, lambda: self.shown.append(pixels.copy()))
+        self._cuda.enqueue_work("draw", GL, pixels, None, lambda: self.shown.append(pixels.copy()))
 
 
 class FakeStep:
     def __init__(self, cuda: FakeCuda, room: Size, scale: int) -> None:
         self._cuda, self._scale = cuda, scale
-        self.input, self.output = cuda.memory(room), cuda.memory(room.times(scale))
+        self.input, self.output = cuda.allocate(room), cuda.allocate(room.times(scale))
 
     def enqueue(self, stream: int) -> None:
         self._cuda.network(self.input, self.output, self._scale, stream)

@@ -1,18 +1,46 @@
-"""One fake for each contract of the pipeline."""
+"""A fake for each contract of the pipeline, and for its clock."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from time import perf_counter_ns
 
 import numpy as np
+from patience import until, wait
 
-from live_sr.contracts import Job
-from live_sr.frame import Frame, Pixels, Size, Stamps, fitting, size_of
-from live_sr.latency import Latency
+from live_sr.engines.live.build_request import Selection
+from live_sr.models.card import ModelCard
+from live_sr.models.resolve import Kind, Model
+from live_sr.pipeline.contracts import EngineInfo
+from live_sr.pipeline.frame import Frame, Pixels, Size, Stamps, get_size, reuse_or_allocate
+from live_sr.pipeline.latency import Latency
 
 Step = int | BaseException | None
+
+
+def fake_model(name: str, *scales: int, macs: int = 0) -> Model:
+    """A network whose file is nowhere."""
+    cards = tuple(ModelCard(name, scale, Path(f"{name}.onnx"), macs_per_pixel=macs) for scale in scales or (2, 4))
+    return Model(name, Kind.NETWORK, scales or (2, 4), cards)
+
+
+def select(name: str, scale: int | None) -> Selection:
+    return Selection(fake_model(name), scale)
+
+
+class FakeClock:
+    """A clock in nanoseconds that advances only while something waits on it."""
+
+    def __init__(self) -> None:
+        self.now = 0
+
+    def read(self) -> int:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.now += round(seconds * 1e9)
 
 
 class FakeSource:
@@ -34,7 +62,7 @@ class FakeSource:
             return None
         if isinstance(step, BaseException):
             raise step
-        pixels = fitting(into, self.size)
+        pixels = reuse_or_allocate(into, self.size)
         self.allocated += pixels is not into
         pixels[..., :3] = step % 256
         now = perf_counter_ns()
@@ -49,7 +77,7 @@ class FakeEngine:
 
     def __init__(self, scale: int = 2) -> None:
         self.scale = scale
-        self.job = Job("fake", scale, "numpy")
+        self.info = EngineInfo("fake", scale, "numpy")
         self.gate = threading.Event()
         self.gate.set()
         self.entered = threading.Event()
@@ -61,13 +89,13 @@ class FakeEngine:
 
     def upscale(self, frame: Frame[Pixels], into: Pixels | None = None) -> Frame[Pixels] | None:
         self.entered.set()
-        assert self.gate.wait(10)
+        assert wait(self.gate)
         if self.error is not None:
             raise self.error
         self.levels.append(int(frame.pixels[0, 0, 0]))
-        done = fitting(into, size_of(frame.pixels).times(self.scale))
+        done = reuse_or_allocate(into, get_size(frame.pixels).times(self.scale))
         done[...] = np.repeat(np.repeat(frame.pixels, self.scale, 0), self.scale, 1)
-        return frame.redrawn(done)
+        return frame.with_pixels(done)
 
     def close(self) -> None:
         """Nothing to free."""
@@ -85,7 +113,7 @@ class FakeDisplay:
 
     def show(self, frame: Frame[Pixels]) -> Frame[Pixels] | None:
         frame.stamps.shown = perf_counter_ns()
-        self._latency.shown(frame.stamps)
+        self._latency.record_shown(frame.stamps)
         with self.shown:
             self.levels.append(int(frame.pixels[0, 0, 0]))
             self.addresses.add(frame.pixels.ctypes.data)
@@ -95,6 +123,9 @@ class FakeDisplay:
 
     def until(self, count: int) -> list[int]:
         """The levels of the frames shown, once there are so many."""
-        with self.shown:
-            assert self.shown.wait_for(lambda: len(self.levels) >= count, 10), f"only {self.levels} were shown"
-            return list(self.levels)
+
+        def enough() -> list[int] | None:
+            with self.shown:
+                return list(self.levels) if self.shown.wait_for(lambda: len(self.levels) >= count, 0.1) else None
+
+        return until(enough, f"{count} frames are shown", pause_s=0)

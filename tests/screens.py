@@ -1,12 +1,12 @@
-"""A screen of one's own with a window manager, a real game on it, and a window that does as it is told.
+"""Starts an X server with a window manager, a real game on it, and a window that a test controls.
 
-For tests (through the fixtures of conftest.py) and for scripts:
+For tests (through the fixtures in conftest.py) and for scripts:
 
     with Screen(Size(1920, 1080)) as screen, Game(screen) as game:
         ...  # screen.display, screen.env; game.window, game.pid
 
-Everything runs in process groups of its own, which are ended by their id, and by the kernel when the thread that
-started them ends (as in a test run that is killed): start them on a thread that lasts.
+Each program runs in a process group of its own, which is ended by its id. The kernel ends it when the thread that
+started it ends, as when a test run is killed: so start programs on a thread that lasts.
 """
 
 from __future__ import annotations
@@ -19,43 +19,31 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from toy_window import pattern
-from Xlib import X
+from patience import LONG_S, clock, until
+from toy_window import make_noise
+from Xlib import X, protocol
 from Xlib.display import Display
 
 from live_sr.capture.x11 import X11Source
-from live_sr.contracts import WindowInfo
+from live_sr.desktop.window_picker import find_windows
+from live_sr.desktop.x11 import X11Desktop
 from live_sr.errors import SourceLost
-from live_sr.frame import Pixels, Size
-from live_sr.overlay.desktop_x11 import X11Desktop
-from live_sr.overlay.picker import find_windows
+from live_sr.pipeline.contracts import WindowInfo
+from live_sr.pipeline.frame import Pixels, Rect, Size
+
+if TYPE_CHECKING:
+    import pytest
 
 HD, DOOM, SMALL = Size(1280, 720), Size(640, 400), Size(320, 200)
-START_S = 60.0  # for anything to come up on a busy machine
-T = TypeVar("T")
 
 
-def until(find: Callable[[], T | None], what: str, timeout_s: float = START_S, pause_s: float = 0.02) -> T:
-    """What `find` returns once that is not None or False. Raises TimeoutError with `what` was waited for."""
-    end = time.monotonic() + timeout_s
-    while True:
-        found = find()
-        if found is not None and found is not False:
-            return found
-        if time.monotonic() > end:
-            raise TimeoutError(f"{what}: not within {timeout_s:.0f} s")
-        time.sleep(pause_s)
-
-
-def program(name: str, package: str) -> str:
-    """The path of a program. Raises FileNotFoundError with how to get it: a test that needs it fails, never skips."""
+def find_program(name: str, package: str) -> str:
+    """The path of a program. Raises FileNotFoundError with how to install it, so that tests fail, not skip."""
     path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/games")
     if path is None:
         raise FileNotFoundError(f"{name} is missing: sudo apt install {package}")
@@ -66,18 +54,18 @@ _libc = ctypes.CDLL(None)
 
 
 def _end_with_us() -> None:
-    """In a new process, before its program begins: ask for SIGKILL when its parent is gone."""
+    """Runs in a new process before its program: asks for SIGKILL when the parent ends."""
     pr_set_pdeathsig = 1
     _libc.prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
 def end(process: subprocess.Popen[str]) -> None:
-    """Ends a process that was started in a group of its own, with its children."""
+    """Ends a process and its children. It must have been started in a group of its own."""
     for how in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(process.pid, how)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(5)
+        with suppress(TimeoutError):
+            until(lambda: process.poll() is not None, "its end", 5.0)
             break
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
@@ -85,30 +73,42 @@ def end(process: subprocess.Popen[str]) -> None:
                 pipe.close()
 
 
-class Screen:
-    """An Xvfb on a free display number, with openbox unless `manager` is off, and a home folder of its own."""
+def forget_extensions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test on another kind of X server: python-xlib keeps the numbers of a server's extensions for all others."""
+    monkeypatch.setattr(protocol.display.Display, "event_classes", protocol.event.event_class.copy())
+    monkeypatch.setattr(protocol.display.Display, "extension_major_opcodes", {})
 
-    def __init__(self, size: Size = HD, *, manager: bool = True) -> None:
+
+class Screen:
+    """Xvfb on a free display number, with a home folder of its own.
+
+    `manager`: the command of a window manager; "": none.
+    """
+
+    def __init__(self, size: Size = HD, *, manager: str = "openbox") -> None:
         self.size = size
         self.display = ""
         self._manager = manager
         self._running: list[subprocess.Popen[str]] = []
 
     def __enter__(self) -> Self:
-        server = program("Xvfb", "xvfb")
-        manager = program("openbox", "openbox") if self._manager else ""
+        server = find_program("Xvfb", "xvfb")
+        name, *arguments = self._manager.split() or [""]
+        manager = [find_program(name, name), *arguments] if name else []
         self._folder = tempfile.TemporaryDirectory(prefix="live-sr-screen-")
         home, runtime = Path(self._folder.name, "home"), Path(self._folder.name, "runtime")
         home.mkdir()
         runtime.mkdir(mode=0o700)
         self.env = {**os.environ, "HOME": str(home), "XDG_RUNTIME_DIR": str(runtime), "SDL_AUDIODRIVER": "dummy"}
+        # nobody listens there: programs of a test do not reach the D-Bus of whoever runs it
+        self.env["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={runtime / 'bus'}"
         for name in ("WAYLAND_DISPLAY", "XAUTHORITY", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
             self.env.pop(name, None)
         try:
-            self.display = self.env["DISPLAY"] = self._serve(server)
+            self.display = self.env["DISPLAY"] = self._start_server(server)
             if manager:
-                self.run(manager)
-                until(self._managed, "openbox manages the windows")
+                self.run(*manager)
+                until(self._has_window_manager, f"{self._manager} has started")
             self._lasting = len(self._running)
         except BaseException:
             self.__exit__()
@@ -122,14 +122,14 @@ class Screen:
         with suppress(OSError):
             self._folder.cleanup()
 
-    def run(self, *command: str, **env: str) -> subprocess.Popen[str]:
-        """Starts a program on this screen; it is ended with it. What it says is kept in `log`."""
-        with self.log.open("a") as log:
+    def run(self, *command: str, log: Path | None = None, **env: str) -> subprocess.Popen[str]:
+        """Starts a program, which ends with the screen. Its output goes to a file: `log`, or the screen's own."""
+        with (log or self.log).open("a") as output:
             process = subprocess.Popen(
                 command,
                 env={**self.env, **env},
-                stdout=log,
-                stderr=log,
+                stdout=output,
+                stderr=output,
                 text=True,
                 start_new_session=True,
                 preexec_fn=_end_with_us,
@@ -138,7 +138,7 @@ class Screen:
         return process
 
     def talk(self, *command: str) -> subprocess.Popen[str]:
-        """Like `run`, with its standard input and output as pipes."""
+        """Like `run`, with pipes for standard input and output."""
         process = subprocess.Popen(
             command,
             env=self.env,
@@ -152,13 +152,24 @@ class Screen:
         return process
 
     def clear(self) -> None:
-        """Ends what was started here, but server and window manager."""
+        """Ends all programs except the server and the window manager."""
         while len(self._running) > self._lasting:
             end(self._running.pop())
+
+    def read_framebuffer(self) -> Pixels:
+        """What a monitor would show: screenshots lack the server's own cursor. The file is in the format of xwd."""
+        data = np.memmap(Path(self._folder.name, "Xvfb_screen0"), np.uint8, "r")
+        header = data[:100].view(">u4")  # [0]: its length, [12]: bytes a row, [19]: colours of 12 bytes after it
+        rows = data[header[0] + 12 * header[19] :][: header[12] * self.size.height]
+        return rows.reshape(self.size.height, -1, 4)[:, : self.size.width]
 
     @property
     def server(self) -> subprocess.Popen[str]:
         return self._running[0]
+
+    @property
+    def has_manager(self) -> bool:
+        return bool(self._manager)
 
     @property
     def alive(self) -> bool:
@@ -168,15 +179,16 @@ class Screen:
     def log(self) -> Path:
         return Path(self._folder.name, "log")
 
-    def _serve(self, server: str) -> str:
-        """Starts the server and returns its display, which it chooses itself and tells once it is ready."""
-        told, tell = os.pipe()
+    def _start_server(self, server: str) -> str:
+        """Starts the server and returns its display, which it chooses itself and writes to a pipe once it is ready."""
+        reading_end, writing_end = os.pipe()
         try:
             with self.log.open("a") as log:
                 process = subprocess.Popen(
                     [
-                        *(server, "-displayfd", str(tell), "-screen", "0", f"{self.size}x24"),
+                        *(server, "-displayfd", str(writing_end), "-screen", "0", f"{self.size}x24"),
                         *("-nolisten", "tcp", "-noreset", "+extension", "COMPOSITE", "+extension", "RANDR"),
+                        *("-fbdir", self._folder.name),
                         *("+extension", "GLX"),
                     ],
                     env=self.env,
@@ -185,26 +197,26 @@ class Screen:
                     text=True,
                     start_new_session=True,
                     preexec_fn=_end_with_us,
-                    pass_fds=(tell,),
+                    pass_fds=(writing_end,),
                 )
             self._running.append(process)
-            os.close(tell)
-            tell = -1
+            os.close(writing_end)
+            writing_end = -1
             number = b""
-            deadline = time.monotonic() + START_S
+            end_at = clock() + LONG_S
             while not number.endswith(b"\n"):
-                ready = select.select([told], [], [], max(0.0, deadline - time.monotonic()))[0]
-                part = os.read(told, 64) if ready else b""
-                if not part:
+                ready = select.select([reading_end], [], [], 0.1)[0]
+                part = os.read(reading_end, 64) if ready else b""
+                if (ready and not part) or clock() > end_at:
                     raise TimeoutError(f"Xvfb did not start: {self.log.read_text()[-500:]}")
                 number += part
             return f":{int(number)}"
         finally:
-            os.close(told)
-            if tell >= 0:
-                os.close(tell)
+            os.close(reading_end)
+            if writing_end >= 0:
+                os.close(writing_end)
 
-    def _managed(self) -> bool:
+    def _has_window_manager(self) -> bool:
         display = Display(self.display)
         try:
             name = display.intern_atom("_NET_SUPPORTING_WM_CHECK")
@@ -214,7 +226,7 @@ class Screen:
 
 
 class ToyWindow:
-    """A window in a process of its own; every method returns when the window is as it was told to be."""
+    """A window in a process of its own. Each method returns once the window has done what it asks for."""
 
     def __init__(
         self,
@@ -227,62 +239,103 @@ class ToyWindow:
         border: int = 0,
         override: bool = False,
     ) -> None:
-        """`override`: no window manager touches it, and it starts on top of the others."""
+        """`override`: the window manager ignores it, and it starts above the others."""
         self.size = size
         numbers = (*at, *size, depth, border, int(override))
         script = str(Path(__file__).with_name("toy_window.py"))
         self._process = screen.talk(sys.executable, script, *(str(n) for n in numbers), title)
         self.pid = self._process.pid
-        self.id = int(self._answer())
+        self.id = int(read_toy(self._process))
 
     def draw(self, seed: int) -> Pixels:
-        """Draws noise, and returns what a capture of it has to be."""
-        self._tell("draw", seed)
-        expected = pattern(*self.size, seed)
+        """Draws noise, and returns the pixels that a capture of it must have."""
+        self._send("draw", seed)
+        expected = make_noise(*self.size, seed)
         expected[..., 3] = 255
         return expected
 
+    def play_halves(self, count: int) -> None:
+        """Draws pictures of one colour each, 30 a second: the upper half, and a moment later the lower one."""
+        self._send("play_halves", count)
+
     def resize(self, size: Size) -> None:
-        self._tell("resize", *size)
+        self._send("resize", *size)
         self.size = size
 
     def move(self, x: int, y: int) -> None:
-        self._tell("move", x, y)
+        self._send("move", x, y)
 
     def minimise(self) -> None:
-        """As its user would: through the window manager."""
-        self._tell("minimise")
+        """Minimises it through the window manager, as a user would."""
+        self._send("minimise")
 
     def unmap(self) -> None:
-        self._tell("unmap")
+        self._send("unmap")
 
     def map(self) -> None:
-        """Shows it, or restores it from being minimised."""
-        self._tell("map")
+        """Shows it, or restores it when it is minimised."""
+        self._send("map")
 
-    def above(self) -> None:
-        self._tell("above")
+    def raise_to_top(self) -> None:
+        self._send("raise_to_top")
+
+    def show_full_screen(self, colour: int) -> None:
+        """Hides the window and opens one of one colour over the whole screen, as SDL 1.2 does."""
+        self._send("show_full_screen", colour)
+
+    def recreate(self) -> None:
+        """Closes the window and opens another one, without a title."""
+        self._send("recreate")
+
+    def set_shadow(self, left: int, right: int, top: int, bottom: int) -> None:
+        """Declares margins of the window as its own shadow."""
+        self._send("set_shadow", left, right, top, bottom)
+
+    def open_dialog(self, rect: Rect, colour: int) -> None:
+        """Opens a window of one colour, 0xRRGGBB, that is transient for this one."""
+        self._send("open_dialog", *rect, colour)
+
+    def open_menu(self, rect: Rect, colour: int) -> None:
+        """Opens a window of one colour that no window manager handles."""
+        self._send("open_menu", *rect, colour)
+
+    def paint_other(self, colour: int) -> None:
+        """Gives the newest dialog or menu another colour."""
+        self._send("paint_other", colour)
+
+    def close_other(self) -> None:
+        """Closes the newest dialog or menu."""
+        self._send("close_other")
 
     def destroy(self) -> None:
-        self._tell("destroy")
+        self._send("destroy")
 
     def kill(self) -> None:
         """Ends its process, as a crash would."""
         end(self._process)
 
-    def _tell(self, command: str, *numbers: int) -> None:
-        assert self._process.stdin is not None
-        print(command, *numbers, file=self._process.stdin, flush=True)
-        answer = self._answer()
-        if answer != "ok":
-            raise RuntimeError(f"the toy window says: {answer}")
+    def _send(self, command: str, *numbers: int) -> None:
+        command_toy(self._process, command, *numbers)
 
-    def _answer(self) -> str:
-        assert self._process.stdout is not None
-        answer = self._process.stdout.readline().strip()
-        if not answer:
-            raise RuntimeError("the toy window's process has ended")
-        return answer
+
+def command_toy(process: subprocess.Popen[str], command: str, *numbers: int) -> None:
+    """Has a toy window's process do something. Returns once it has."""
+    assert process.stdin is not None
+    print(command, *numbers, file=process.stdin, flush=True)
+    answer = read_toy(process)
+    if answer != "ok":
+        raise RuntimeError(f"the toy window says: {answer}")
+
+
+def read_toy(process: subprocess.Popen[str]) -> str:
+    """The next line of a toy window's process."""
+    assert process.stdout is not None
+    stdout = [process.stdout]
+    until(lambda: bool(select.select(stdout, [], [], 0.1)[0]), "an answer of the toy window", pause_s=0)
+    answer = process.stdout.readline().strip()
+    if not answer:
+        raise RuntimeError("the toy window's process has ended")
+    return answer
 
 
 class Game:
@@ -291,16 +344,16 @@ class Game:
     TITLE = "Chocolate Doom"
 
     def __init__(self, screen: Screen, size: Size = DOOM) -> None:
-        """`size`: of 8:5, which is what the game keeps to."""
+        """`size`: 8:5, the game's only aspect ratio."""
         self._screen = screen
         self._size = size
 
     def __enter__(self) -> Self:
-        name = program("chocolate-doom", "chocolate-doom freedoom")
+        name = find_program("chocolate-doom", "chocolate-doom freedoom")
         levels = Path("/usr/share/games/doom/freedoom1.wad")
         if not levels.exists():
             raise FileNotFoundError(f"{levels} is missing: sudo apt install freedoom")
-        # or it narrows its window to 4:3, as if the pixels of 320x200 were those of an old monitor
+        # without this, the game narrows its window to 4:3, as its 320x200 pixels were shown on old monitors
         settings = Path(self._screen.env["HOME"], "doom-extra.cfg")
         settings.write_text("aspect_ratio_correct 0\n")
         self._process = self._screen.run(
@@ -310,7 +363,7 @@ class Game:
         self.pid = self._process.pid
         desktop = X11Desktop(self._screen.display)
         try:
-            self.info: WindowInfo = until(lambda: self._drawn(desktop), "the game draws")
+            self.info: WindowInfo = until(lambda: self._find_moving_window(desktop), "the game draws")
         except BaseException:
             self.close()
             raise
@@ -325,43 +378,43 @@ class Game:
     def close(self) -> None:
         end(self._process)
 
-    def plays(self) -> None:
-        """Returns when the title picture, which is up for some five seconds, has given way to the moving demo."""
+    def wait_for_demo(self) -> None:
+        """Returns when the demo moves, after the title picture, which stays for about five seconds."""
         source = X11Source(self.window, display=self._screen.display)
         pictures: set[bytes] = set()
 
-        def moving() -> bool:
+        def is_moving() -> bool:
             frame = source.next_frame(0.1)
             if frame is not None:
                 pictures.add(frame.pixels.tobytes())
             return len(pictures) >= 8
 
         try:
-            until(moving, "the demo plays", pause_s=0)
+            until(is_moving, "the demo plays", pause_s=0)
         finally:
             source.close()
 
-    def _found(self, desktop: X11Desktop) -> WindowInfo | None:
+    def _find_window(self, desktop: X11Desktop) -> WindowInfo | None:
         if self._process.poll() is not None:
             raise RuntimeError(f"the game has ended: {self._screen.log.read_text()[-500:]}")
-        found = [w for w in find_windows(desktop.windows(), self.TITLE, self.pid) if w.rect.size == self._size]
+        found = [w for w in find_windows(desktop.list_windows(), self.TITLE, self.pid) if w.rect.size == self._size]
         return found[0] if found else None
 
-    def _drawn(self, desktop: X11Desktop) -> WindowInfo | None:
-        """The game's window once it plays. Found anew each time: SDL may make another one while the game starts."""
-        found = self._found(desktop)
-        return found if found is not None and self._moves(found.id) else None
+    def _find_moving_window(self, desktop: X11Desktop) -> WindowInfo | None:
+        """The game's window once it plays. It is searched each time: SDL may open another one while the game starts."""
+        found = self._find_window(desktop)
+        return found if found is not None and self._is_moving(found.id) else None
 
-    def _moves(self, window: int) -> bool:
-        """Whether two pictures differ, and are no longer the start's black."""
+    def _is_moving(self, window: int) -> bool:
+        """Whether two successive pictures differ and are not black as at the start."""
         try:
             source = X11Source(window, display=self._screen.display)
             try:
-                one, other = source.next_frame(1.0), source.next_frame(1.0)
+                one, other = (until(lambda: source.next_frame(0.1), "a frame", pause_s=0) for _ in range(2))
             finally:
                 source.close()
         except SourceLost:
             return False
-        if one is None or other is None or not other.pixels[..., :3].any():
+        if not other.pixels[..., :3].any():
             return False
         return one.pixels.shape != other.pixels.shape or bool(np.any(one.pixels != other.pixels))

@@ -1,9 +1,9 @@
-"""Finds calls that a library does not have, by reading our source: works where the library cannot be imported.
+"""Finds calls in our source that do not fit a library's signatures: works where the library cannot be imported.
 
-What the libraries have is in signatures_nvidia.toml, which tools/read_signatures.py writes from the real wheels. Of our
-source three kinds of expressions are followed: what is reached from an imported module; objects made or returned by
-what was reached so (`engine = runtime.deserialize_cuda_engine(data)` makes `engine` an ICudaEngine); and what is
-annotated with such a class.
+The signatures are in signatures_nvidia.toml, which tools/signatures/read.py writes from the real wheels. Three kinds of
+expressions are followed in our source: attributes of an imported module; objects that such an attribute creates or
+returns (`engine = runtime.deserialize_cuda_engine(data)` makes `engine` an ICudaEngine); and what is annotated with
+such a class.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Thing:
 
 @dataclass
 class Findings:
-    """problems: one sentence each. checked: names and calls that were compared, or silence could be taken for yes."""
+    """problems: one sentence each. checked: how many names and calls were compared; 0 would prove nothing."""
 
     problems: list[str] = field(default_factory=list)
     checked: int = 0
@@ -51,7 +51,7 @@ def check(source: str) -> Findings:
 
 
 def imports_of(source: str) -> set[str]:
-    """The packages of the libraries that a file imports."""
+    """Which of PACKAGES a file imports."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -62,15 +62,15 @@ def imports_of(source: str) -> set[str]:
 
 
 def arguments_of(signature: str) -> tuple[ast.arguments, str]:
-    """A written signature's parameters, and the class that it tells to return."""
+    """The parameters of a signature, and the class that it returns."""
     words, _, back = signature.partition(" -> ")
     function = ast.parse(f"def f{words}: ...").body[0]
     assert isinstance(function, ast.FunctionDef)
     return function.args, back
 
 
-def misfit(call: ast.Call, signature: str, skip: int = 0) -> str:
-    """Why the call does not fit, or an empty string. A keyword that only `**kwargs` would swallow does not."""
+def find_misfit(call: ast.Call, signature: str, skip: int = 0) -> str:
+    """Why the call does not fit, or an empty string. A keyword that only `**kwargs` accepts does not fit."""
     accepted, _ = arguments_of(signature)
     names = [a.arg for a in [*accepted.posonlyargs, *accepted.args]]
     given = call.args[skip:]
@@ -94,20 +94,20 @@ def misfit(call: ast.Call, signature: str, skip: int = 0) -> str:
 
 
 class _Reader(ast.NodeVisitor):
-    """Walks one file, function by function, with what is known of the names there."""
+    """Visits one file, function by function, and tracks what the names in it stand for."""
 
     def __init__(self, tree: ast.Module) -> None:
         self.findings = Findings()
         self._scopes: list[dict[str, Thing]] = [{}]
-        for node in ast.walk(tree):  # imports inside functions are taken for the whole file
+        for node in ast.walk(tree):  # imports inside functions count for the whole file
             if isinstance(node, ast.Import):
                 for alias in node.names:
-                    self._imported(alias.asname or alias.name.split(".")[0], alias.name if alias.asname else "")
+                    self._add_import(alias.asname or alias.name.split(".")[0], alias.name if alias.asname else "")
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 for alias in node.names:
-                    self._imported(alias.asname or alias.name, f"{node.module}.{alias.name}")
+                    self._add_import(alias.asname or alias.name, f"{node.module}.{alias.name}")
 
-    def _imported(self, word: str, path: str) -> None:
+    def _add_import(self, word: str, path: str) -> None:
         path = path or word
         if path.split(".")[0] in PACKAGES:
             thing = _at(path)
@@ -115,21 +115,21 @@ class _Reader(ast.NodeVisitor):
 
     # names and their meaning
 
-    def _known(self, node: ast.expr) -> Thing | None:
-        """What the expression stands for, without a word about what is wrong in it."""
+    def _resolve(self, node: ast.expr) -> Thing | None:
+        """What the expression stands for; reports no problems in it."""
         if isinstance(node, ast.Name | ast.Attribute):
             words = ast.unparse(node)
             for scope in reversed(self._scopes):
                 if words in scope:
                     return scope[words]
         if isinstance(node, ast.Attribute):
-            base = self._known(node.value)
+            base = self._resolve(node.value)
             return _member(base, node.attr) if base is not None else None
         if isinstance(node, ast.Call):
-            called = self._known(node.func)
-            return _made(called) if called is not None else None
+            called = self._resolve(node.func)
+            return _find_result(called) if called is not None else None
         if isinstance(node, ast.BoolOp):
-            return next((t for t in map(self._known, node.values) if t is not None), None)
+            return next((t for t in map(self._resolve, node.values) if t is not None), None)
         return None
 
     def _remember(self, target: ast.expr, thing: Thing | None) -> None:
@@ -140,12 +140,12 @@ class _Reader(ast.NodeVisitor):
             elif len(self._scopes) > 1:
                 self._scopes[-1].pop(words, None)  # it is something else from here on
 
-    def _annotated(self, annotation: ast.expr | None) -> Thing | None:
+    def _resolve_annotation(self, annotation: ast.expr | None) -> Thing | None:
         if isinstance(annotation, ast.Constant) and isinstance(annotation.value, str):
             annotation = ast.parse(annotation.value, mode="eval").body
         if isinstance(annotation, ast.BinOp):  # X | None
-            return self._annotated(annotation.left)
-        thing = self._known(annotation) if annotation is not None else None
+            return self._resolve_annotation(annotation.left)
+        thing = self._resolve(annotation) if annotation is not None else None
         return Thing("object", thing.module, thing.name) if thing is not None and thing.kind == "class" else None
 
     # the walk
@@ -153,13 +153,13 @@ class _Reader(ast.NodeVisitor):
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         self._scopes.append({})
         for argument in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]:
-            self._remember(ast.Name(argument.arg), self._annotated(argument.annotation))
+            self._remember(ast.Name(argument.arg), self._resolve_annotation(argument.annotation))
         self.generic_visit(node)
         self._scopes.pop()
 
     def visit_ClassDef(self, node: ast.ClassDef) -> None:
         for base in node.bases:
-            thing = self._known(base)
+            thing = self._resolve(base)
             if thing is not None and thing.kind == "class":
                 self._compare_overrides(node, thing)
         self.generic_visit(node)
@@ -167,31 +167,31 @@ class _Reader(ast.NodeVisitor):
     def visit_Assign(self, node: ast.Assign) -> None:
         self.generic_visit(node)
         for target in node.targets:
-            self._remember(target, self._known(node.value))
+            self._remember(target, self._resolve(node.value))
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
         self.generic_visit(node)
-        self._remember(node.target, self._annotated(node.annotation))
+        self._remember(node.target, self._resolve_annotation(node.annotation))
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         self.generic_visit(node)
-        base = self._known(node.value)
+        base = self._resolve(node.value)
         if base is not None and base.kind != "value":
             self.findings.checked += 1
-            if self._known(node) is None:
-                self._tell(node, f"{base} has no {node.attr}")
+            if self._resolve(node) is None:
+                self._report(node, f"{base} has no {node.attr}")
 
     def visit_Call(self, node: ast.Call) -> None:
         self.generic_visit(node)
-        thing = self._known(node.func)
+        thing = self._resolve(node.func)
         if thing is None or not thing.signatures:
             return
         self.findings.checked += 1
-        through_class = isinstance(node.func, ast.Attribute) and _kind(self._known(node.func.value)) == "class"
+        through_class = isinstance(node.func, ast.Attribute) and _kind(self._resolve(node.func.value)) == "class"
         skips = (0, 1) if through_class and thing.kind == "method" else (0,)  # a static method, or one given its self
-        reasons = [misfit(node, s, skip) for s in thing.signatures for skip in skips]
+        reasons = [find_misfit(node, s, skip) for s in thing.signatures for skip in skips]
         if all(reasons):
-            self._tell(node, f"{thing} {reasons[0]}")
+            self._report(node, f"{thing} {reasons[0]}")
 
     def _compare_overrides(self, node: ast.ClassDef, base: Thing) -> None:
         calls = FACTS[base.module]["classes"][base.name].get("calls", {})
@@ -200,9 +200,9 @@ class _Reader(ast.NodeVisitor):
                 self.findings.checked += 1
                 wanted = [len(arguments_of(s)[0].args) for s in calls[method.name]]
                 if len(method.args.args) - 1 not in wanted:
-                    self._tell(method, f"{base}.{method.name} is called with {wanted[0]} arguments")
+                    self._report(method, f"{base}.{method.name} is called with {wanted[0]} arguments")
 
-    def _tell(self, node: ast.expr | ast.stmt, what: str) -> None:
+    def _report(self, node: ast.expr | ast.stmt, what: str) -> None:
         self.findings.problems.append(f"line {node.lineno}: {what}")
 
 
@@ -254,7 +254,7 @@ def _member_of_module(base: Thing, word: str) -> Thing | None:
     return Thing("value", base.module, path) if path in facts["names"] or word == "__version__" else None
 
 
-def _made(called: Thing) -> Thing | None:
+def _find_result(called: Thing) -> Thing | None:
     """What a call returns, as far as its signature tells."""
     if called.kind == "class":
         return Thing("object", called.module, called.name)

@@ -2,6 +2,7 @@
 
 python3 tools/start.py demo          makes .venv, installs the program into it, runs `live-sr demo`
 python3 tools/start.py test          the same with what the tests need, runs them
+python3 tools/start.py test --light  only those that do without PyTorch, which is not installed for them
 python3 tools/start.py run ...       any other command of live-sr, with its arguments
 """
 
@@ -17,6 +18,7 @@ VENV = ROOT / ".venv"
 WINDOWS = sys.platform == "win32"
 BIN = VENV / ("Scripts" if WINDOWS else "bin")
 PYTHON = BIN / ("python.exe" if WINDOWS else "python")
+TESTED = ROOT / "tools" / "constraints"  # the versions that were tested with each Python, written by tools/lock.py
 
 # What PyQt6's wheels expect of a Debian-like system, and a font for the HUD.
 # fmt: off
@@ -26,8 +28,18 @@ SYSTEM = [
     "fonts-dejavu-core",
 ]
 # fmt: on
-# A screen, a window manager and a game for the tests.
-FOR_TESTS = ["xvfb", "xauth", "openbox", "xdotool", "wmctrl", "x11-utils", "chocolate-doom", "freedoom"]
+# The tests that pyproject.toml leaves out; a second -m replaces the one that stands there.
+LEFT_OUT = "not cluster and not rtx_matrix and not many_changes and not triton"
+# Screens, window managers and games for the tests.
+FOR_TESTS = [
+    *("xvfb", "xauth", "openbox", "icewm", "metacity", "xdotool", "wmctrl", "x11-utils", "x11-xkb-utils"),
+    *("chocolate-doom", "freedoom", "weston", "xwayland", "openttd", "openttd-opengfx", "pulseaudio"),
+    *("sway", "grim", "dbus-daemon", "mutter", "pipewire", "pipewire-bin", "wireplumber", "dosbox"),
+    *("libvulkan1", "mesa-vulkan-drivers"),
+    *("gstreamer1.0-tools", "gstreamer1.0-plugins-base", "gstreamer1.0-plugins-good", "gstreamer1.0-x"),
+    # Debian 13's loader looks for a library that only the last one has
+    *("gstreamer1.0-python3-plugin-loader", "python3-gst-1.0", "libpython3-dev"),
+]
 
 
 def say(words: str) -> None:
@@ -61,7 +73,7 @@ def system_packages(wanted: list[str]) -> None:
     missing = absent(wanted)
     if not missing:
         return
-    install = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
+    install = ["apt-get", "install", "-y", "--no-install-recommends", "-o", "DPkg::Lock::Timeout=300", *missing]
     if os.geteuid() == 0:  # type: ignore[attr-defined, unused-ignore]  # not on Windows
         elevate = []
     elif shutil.which("sudo") and subprocess.run(["sudo", "-n", "true"], capture_output=True).returncode == 0:
@@ -85,21 +97,37 @@ def make_venv() -> None:
     run(sys.executable, "-m", "venv", VENV)
 
 
+def tested_versions() -> Path | None:
+    """The constraints file for the Python in .venv; None where nobody has tested with it."""
+    version = "import sys; print(sys.version_info[0], sys.version_info[1], sep='')"
+    number = subprocess.run([PYTHON, "-c", version], capture_output=True, text=True, check=True).stdout.strip()
+    file = TESTED / f"py{number}.txt"
+    return file if file.exists() else None
+
+
 def install(extras: list[str]) -> None:
-    """The project itself, editable, with the extras; skipped while pyproject.toml has not changed since."""
-    stamp = VENV / "installed"
-    state = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    """The project itself, editable, with the extras; skipped while nothing of what is asked for has changed since."""
+    tested, stamp = tested_versions(), VENV / "installed"
+    asked = (ROOT / "pyproject.toml").read_bytes() + (tested.read_bytes() if tested else b"")
+    state = hashlib.sha256(asked).hexdigest()
     had = stamp.read_text().split() if stamp.exists() else [""]
     if had[0] == state and set(extras) <= set(had[1:]):
         return
+    if tested is None:
+        say("live-sr was not tested with this Python yet: taking the newest version of everything it needs")
     say(
         "installing live-sr into .venv" + (f" with {', '.join(extras)}" if extras else "") + "; this takes some minutes"
     )
-    chosen = f"[{','.join(extras)}]" if extras else ""
-    run(PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "-e", f".{chosen}")
+    pip = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", *(("-c", tested) if tested else ())]
+    run(*pip, "-e", f".[{','.join(extras)}]" if extras else ".")
     if not WINDOWS:  # its dependency evdev needs a compiler and kernel headers, and the X11 back-end does not use it
-        run(PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-deps", "pynput>=1.8,<2")
+        run(*pip, "--no-deps", "pynput>=1.8,<2")
     stamp.write_text(" ".join([state, *sorted(set(extras) | set(had[1:] if had[0] == state else []))]))
+
+
+def has_graphics_card() -> bool:
+    """Whether there may be one that computes. On Linux, the kernel lists those with a driver for it."""
+    return WINDOWS or any(Path("/dev/dri").glob("renderD*"))
 
 
 def main() -> int:
@@ -111,12 +139,18 @@ def main() -> int:
         return 0 if len(sys.argv) > 1 else 2
     command, arguments = sys.argv[1], sys.argv[2:]
     testing = command == "test"
+    light = testing and arguments[:1] == ["--light"]
     system_packages(SYSTEM + (FOR_TESTS if testing else []))
     make_venv()
-    install(["test"] if testing else [])
+    card = ["gpu"] if has_graphics_card() else []
+    install(["test" if light else "test-all"] if testing else card)
+    # without a C compiler, everything runs with OpenVINO
+    subprocess.run([PYTHON, "-m", "tools.build_native"], cwd=ROOT, check=False)
+    if light:  # what pyproject.toml leaves out, and what needs PyTorch
+        arguments = ["-m", f"{LEFT_OUT} and not torch", *arguments[1:]]
     if testing:
         return subprocess.run([PYTHON, "-m", "pytest", *arguments], cwd=ROOT, check=False).returncode
-    return subprocess.run([PYTHON, "-m", "live_sr.cli", command, *arguments], check=False).returncode
+    return subprocess.run([PYTHON, "-m", "live_sr", command, *arguments], check=False).returncode
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """`live-sr bench`: frame rate and latency of the real pipeline, without a window, over a matrix of combinations.
 
-options says what is to be run, measure runs one combination once, run all of them in interleaved rounds, rows holds
-what came out; table, files, page (with plots) and submission tell it, compare sets two reports side by side, roofline
-says how fast it could have been, and peers are the runtimes that are there only to be compared with.
+options holds the flags, measure runs one combination once, run runs all of them in interleaved rounds, and results are
+the records of it. table, report (JSON, CSV), html_report and submission write them, compare sets two reports side by
+side, roofline computes how fast a device could be, and baselines are other runtimes to compare with.
 """
 
-from live_sr.bench.options import PATTERN_SIZE, BenchOptions, modes
-from live_sr.bench.run import main
+from live_sr.bench.options import PATTERN_SIZE, BenchOptions, choose_modes
+from live_sr.bench.run import run_bench
 
-__all__ = ["PATTERN_SIZE", "BenchOptions", "main", "modes"]
+__all__ = ["PATTERN_SIZE", "BenchOptions", "choose_modes", "run_bench"]

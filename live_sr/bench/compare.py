@@ -1,27 +1,30 @@
-"""Two reports side by side: how many times as long each combination takes, and whether that is more than chance."""
+"""Compares two reports: the ratio of the times of each combination, and whether it is outside the spread."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from live_sr.bench.report import Report
-from live_sr.bench.rows import Row, Spread
-from live_sr.bench.table import mode_name
+from live_sr.bench.report import BenchReport
+from live_sr.bench.results import BenchRow, Spread
+from live_sr.bench.table import describe_mode
+from live_sr.terminal import format_table
+
+COLUMNS = ("combination", "input", "mode", "A ms", "B ms", "B / A", "spread", "")
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as long the second takes: of the medians, and the least and the most that the rounds allow."""
+    """The second time divided by the first: of the medians, and its range over the rounds."""
 
-    of: float
+    median: float
     min: float
     max: float
-    rounds: int  # of the side that has fewer
+    rounds: int  # of the report that has fewer
 
     @property
     def verdict(self) -> str:
-        """Outside the spread when no round of one is as fast as any round of the other: with one round nobody knows."""
+        """FASTER or SLOWER only if every round of one report is faster than every round of the other."""
         if self.rounds < 2:
             return "one round: no spread"
         if self.min > 1:
@@ -29,8 +32,8 @@ class Ratio:
         return "FASTER" if self.max < 1 else "within the spread"
 
 
-def took(row: Row) -> Spread | None:
-    """Milliseconds: the median latency of a paced row, the time for a frame of a free-running one."""
+def get_frame_time(row: BenchRow) -> Spread | None:
+    """In ms: the median latency of a paced row, the time for a frame of a free-running one. None: not measured."""
     if row.figures is None:
         return None
     if row.pace is not None:
@@ -39,43 +42,40 @@ def took(row: Row) -> Spread | None:
     return Spread(1000 / fps.median, 1000 / fps.max, 1000 / fps.min) if fps.min > 0 else None
 
 
-def ratio(one: Row, other: Row) -> Ratio | None:
+def compute_ratio(one: BenchRow, other: BenchRow) -> Ratio | None:
     """None where either has no figures."""
-    a, b = took(one), took(other)
+    a, b = get_frame_time(one), get_frame_time(other)
     if a is None or b is None or one.figures is None or other.figures is None or not (a.min > 0 and a.median > 0):
         return None
     rounds = min(one.figures.rounds, other.figures.rounds)
     return Ratio(b.median / a.median, b.min / a.max, b.max / a.min, rounds)
 
 
-def told(one: Report, other: Report, names: Sequence[str]) -> str:
+def format_comparison(one: BenchReport, other: BenchReport, names: Sequence[str]) -> str:
     lines = [f"A: {names[0]}: {one.title}", f"B: {names[1]}: {other.title}"]
-    differing = differences(one, other)
+    differing = list_differences(one, other)
     if differing:
         lines.append(f"not the same: {'; '.join(differing)}")
-    lines += ["", "ms: the median latency of what was paced, the time for a frame of what ran freely"]
-    lines.append(f"{'combination':44}{'input':>10}{'':3}{'mode':16}{'A ms':>9}{'B ms':>9}{'B / A':>8}{'spread':>14}")
     theirs = {row.key: row for row in other.rows}
-    for row in one.rows:
-        beside = theirs.get(row.key)
-        if beside is not None:
-            lines.append(_line(row, beside))
+    pairs = [(row, theirs[row.key]) for row in one.rows if row.key in theirs]
+    lines += ["", "ms: the median latency where frames are paced, the time for a frame where it runs freely"]
+    lines += format_table([COLUMNS, *(_make_cells(*pair) for pair in pairs)], "<><>>>><")
     ours = {row.key for row in one.rows}
     for name, rows, keys in (("A", one.rows, set(theirs)), ("B", other.rows, ours)):
         lines += [
-            f"only in {name}: {row.label}, {row.size}, {mode_name(row.pace)}" for row in rows if row.key not in keys
+            f"only in {name}: {row.label}, {row.size}, {describe_mode(row.pace)}" for row in rows if row.key not in keys
         ]
     return "\n".join(lines)
 
 
-def differences(one: Report, other: Report) -> list[str]:
-    """What of the machines and of the way of measuring makes a comparison doubtful."""
+def list_differences(one: BenchReport, other: BenchReport) -> list[str]:
+    """The differences between the machines and the methods, which make the comparison doubtful."""
     a, b = one.machine, other.machine
     pairs: list[tuple[str, object, object]] = [
         ("processor", a.processor, b.processor),
         ("cores", a.cores, b.cores),
         ("system", a.system, b.system),
-        ("cards", _cards(one), _cards(other)),
+        ("cards", _describe_gpus(one), _describe_gpus(other)),
         ("source", one.source, other.source),
         ("seconds", one.seconds, other.seconds),
         ("live-sr", a.live_sr, b.live_sr),
@@ -87,15 +87,15 @@ def differences(one: Report, other: Report) -> list[str]:
     return [f"{what} {x or 'none'} and {y or 'none'}" for what, x, y in pairs if x != y]
 
 
-def _cards(report: Report) -> str:
+def _describe_gpus(report: BenchReport) -> str:
     return ", ".join(f"{gpu.name} (driver {gpu.driver})" for gpu in report.before)
 
 
-def _line(one: Row, other: Row) -> str:
-    head = f"{one.label:44}{one.size:>10}{'':3}{mode_name(one.pace):16}"
-    figures = ratio(one, other)
-    a, b = took(one), took(other)
-    if figures is None or a is None or b is None:
-        return f"{head}{one.reason or other.reason or 'no figures'}"
-    spread = f"{figures.min:.2f}–{figures.max:.2f}"
-    return f"{head}{a.median:9.2f}{b.median:9.2f}{figures.of:8.2f}{spread:>14}  {figures.verdict}"
+def _make_cells(one: BenchRow, other: BenchRow) -> list[str]:
+    cells = [one.label, one.size, describe_mode(one.pace)]
+    ratio = compute_ratio(one, other)
+    a, b = get_frame_time(one), get_frame_time(other)
+    if ratio is None or a is None or b is None:
+        return [*cells, "", "", "", "", one.reason or other.reason or "no figures"]
+    numbers = [f"{a.median:.2f}", f"{b.median:.2f}", f"{ratio.median:.2f}", f"{ratio.min:.2f}–{ratio.max:.2f}"]
+    return [*cells, *numbers, ratio.verdict]

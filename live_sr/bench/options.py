@@ -1,17 +1,20 @@
-"""What a benchmark is asked for, and the combinations that makes."""
+"""The options of a benchmark, and the combinations that they make."""
 
 from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from live_sr import assembly, backends
-from live_sr.bench import peers
+from live_sr import backends
+from live_sr.bench.baselines import registry
+from live_sr.bench.report import check_folder
+from live_sr.engines.options import EngineOptions
 from live_sr.errors import MissingPart, UsageError, did_you_mean
-from live_sr.frame import Size
+from live_sr.models.resolve import Model, resolve
+from live_sr.pipeline.frame import Size
 
 PATTERN_SIZE = Size(480, 270)
 USUAL_PACE = 60.0
@@ -22,10 +25,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """Every combination of model, scale, size, engine and precision is run in every mode.
+    """Every combination of model, scale, size, engine and precision runs in every mode.
 
     A mode is a pace in frames per second, or None: free-running, for throughput. `sizes` are those of the pattern; a
-    video has its own. `compare` holds two reports, and then nothing is run.
+    video has its own. engine: the engine settings; each case replaces their backend and precision. changed_regions:
+    every network runs a second time, where it draws only what has changed. With `compare`, two reports are compared and
+    nothing runs.
     """
 
     source: str = "pattern"
@@ -34,10 +39,12 @@ class BenchOptions:
     scales: tuple[int, ...] = (2,)
     engines: tuple[str, ...] = ("auto",)
     precisions: tuple[str, ...] = ("auto",)
+    engine: EngineOptions = field(default_factory=EngineOptions)
     seconds: float = 5.0
     modes: tuple[float | None, ...] = (None, USUAL_PACE)
     rounds: int = 1
     roofline: bool = False
+    changed_regions: bool = False
     json: Path | None = None
     csv: Path | None = None
     html: Path | None = None
@@ -46,55 +53,61 @@ class BenchOptions:
 
 
 @dataclass(frozen=True)
-class Subject:
-    """What is built once and then run in every mode. `size` None: the source's own."""
+class BenchCase:
+    """One engine, which is built once in a round and run in every mode. size: None for the source's own."""
 
-    model: str
+    model: Model
     scale: int
     size: Size | None
     engine: str
     precision: str
+    changed_regions: bool = False
 
     def __str__(self) -> str:
         engine = "" if self.engine == "auto" else f", {self.engine}"
         precision = "" if self.precision == "auto" else f" {self.precision}"
-        return f"{self.model} x{self.scale}{f' at {self.size}' if self.size else ''}{engine}{precision}"
+        changed = ", changed regions" if self.changed_regions else ""
+        return f"{self.model.name} x{self.scale}{f' at {self.size}' if self.size else ''}{engine}{precision}{changed}"
 
 
-def modes(paces: Sequence[float] | None, free: bool) -> tuple[float | None, ...]:
-    """Free-running and at the usual pace, unless it is said what is wanted."""
+def choose_modes(paces: Sequence[float] | None, free: bool) -> tuple[float | None, ...]:
+    """The modes that the flags name; without any, free-running and USUAL_PACE."""
     if not paces and not free:
         return (None, USUAL_PACE)
     return (*((None,) if free else ()), *dict.fromkeys(paces or ()))
 
 
-def subjects(options: BenchOptions) -> list[Subject]:
-    """In the order of the tables: a filter is the same in every engine and precision, so it comes once."""
+def list_cases(options: BenchOptions) -> list[BenchCase]:
+    """In the order of the tables: a filter is the same in every engine and precision, so it comes once.
+
+    Raises ModelError or MissingPart for a model that cannot be had.
+    """
     sizes: tuple[Size | None, ...] = options.sizes if options.source == "pattern" else (None,)
     found = []
-    for model in options.models:
-        is_filter = model in assembly.FILTERS
-        engines = ("auto",) if is_filter else options.engines
-        precisions = ("auto",) if is_filter else options.precisions
+    for name in options.models:
+        model = resolve(name, cache=options.engine.cache)
+        engines = ("auto",) if model.is_filter else options.engines
+        precisions = ("auto",) if model.is_filter else options.precisions
         found += [
-            Subject(model, scale, size, engine, precision)
+            BenchCase(model, scale, size, engine, precision, changed)
             for scale in options.scales
             for size in sizes
             for engine in engines
             for precision in precisions
+            for changed in ((False, True) if options.changed_regions and not model.is_filter else (False,))
         ]
     return list(dict.fromkeys(found))
 
 
-def check(options: BenchOptions) -> None:
-    """What would fail everywhere fails before anything runs. Raises UsageError, ModelError or MissingPart."""
+def check_options(options: BenchOptions) -> None:
+    """Finds mistakes before anything runs. Raises LiveSRError."""
     for what, figure, least in (("--seconds", options.seconds, 0.1), ("--rounds", options.rounds, 1)):
         if not figure >= least:
             raise UsageError(f"{what} {figure:g} is too little to measure anything", f"at least {least:g}")
     for pace in options.modes:
         if pace is not None and not 1 <= pace <= 1000:
             raise UsageError(f"no game draws {pace:g} frames a second", "a --pace from 1 to 1000, or none")
-    known = ["auto", *(b.name for b in backends.ENGINES), *(b.name for b in peers.BENCH_PEERS)]
+    known = ["auto", *(b.name for b in backends.ENGINES), *(b.name for b in registry.BASELINES)]
     for engine in options.engines:
         if engine not in known:
             remedy = f"use one of {', '.join(known)}"
@@ -103,13 +116,14 @@ def check(options: BenchOptions) -> None:
         if precision not in PRECISIONS:
             what = f'there is no precision called "{precision}".{did_you_mean(precision, PRECISIONS)}'
             raise UsageError(what, f"use one of {', '.join(PRECISIONS)}")
-    for model in options.models:
-        assembly.scales(model)
+    for path in (options.json, options.csv, options.html, options.submit_file):
+        if path is not None:
+            check_folder(path)
     if options.html is not None and importlib.util.find_spec("matplotlib") is None:
         raise MissingPart("the page needs plots, and matplotlib is not installed", 'pip install "live-sr[bench]"')
 
 
-def rotated(items: Sequence[T], by: int) -> list[T]:
-    """The same order, begun elsewhere: what comes first in one round comes last in the next."""
+def rotate(items: Sequence[T], by: int) -> list[T]:
+    """The same order, starting `by` items later: the first item of one round is the last of the next."""
     at = by % len(items) if items else 0
     return [*items[at:], *items[:at]]

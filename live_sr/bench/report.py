@@ -1,4 +1,4 @@
-"""A whole report: where, how, and the rows; as JSON and back, and as CSV."""
+"""A report: the machine, the method and the rows. Written as JSON or CSV, and read from JSON."""
 
 from __future__ import annotations
 
@@ -11,33 +11,42 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from live_sr.bench.rows import NAMES, Cost, Figures, Floor, Row, Spread, Tail
+from live_sr.bench.results import (
+    PERCENTILES,
+    BenchRow,
+    BenchStatistics,
+    FrameCost,
+    PercentileSpreads,
+    RooflineFloor,
+    Spread,
+)
 from live_sr.errors import LiveSRError, UsageError
-from live_sr.hardware import Machine
-from live_sr.latency import STAGES
-from live_sr.nvml import Gpu
+from live_sr.nvidia.nvml import GpuState
+from live_sr.pipeline.latency import STAGES
+from live_sr.system.atomic_file import check_writable, choose_part_path
+from live_sr.system.hardware import Machine
 
 SCHEMA = 2
-DIGITS = 4  # of what is written, behind the point
+DIGITS = 4  # decimals of what is written
 
 
 @dataclass(frozen=True)
-class Report:
-    """`source` is pattern or video; before and after: the NVIDIA cards at the begin and at the end of the runs."""
+class BenchReport:
+    """source: "pattern" or "video". before, after: the NVIDIA GPUs at the start and at the end of the runs."""
 
     machine: Machine
     source: str
     seconds: float
     warm_up_s: float
     rounds: int
-    before: tuple[Gpu, ...]
-    after: tuple[Gpu, ...]
+    before: tuple[GpuState, ...]
+    after: tuple[GpuState, ...]
     interrupted: bool
-    rows: tuple[Row, ...]
+    rows: tuple[BenchRow, ...]
 
     @property
     def system(self) -> str:
-        """Name and version alone: what follows them may be what somebody called a kernel that he built."""
+        """Name and version only: the rest may hold a name that somebody gave to a kernel of their own."""
         found = re.match(r"([A-Za-z]+)-(\d+(?:\.\d+)?)", self.machine.system)
         return f"{found[1]} {found[2]}" if found else self.machine.system.partition("-")[0]
 
@@ -49,16 +58,16 @@ class Report:
         return f"{m.processor}, {m.cores} cores, load {m.load:.1f}{cards}; {self.system}, {m.date}"
 
 
-def as_json(report: Report) -> str:
-    """Each row is one line."""
-    told = _rounded(asdict(report))
+def format_json(report: BenchReport) -> str:
+    """JSON with one line for each row."""
+    told = _round_floats(asdict(report))
     rows = ",\n".join(json.dumps(row, separators=(",", ":")) for row in told.pop("rows"))
     head = json.dumps({"schema": SCHEMA, **told}, indent=1)
     return f'{head[:-2]},\n "rows": [\n{rows}\n]}}\n'
 
 
-def read(path: Path) -> Report:
-    """Raises UsageError when the file is not there or is no report of this version."""
+def read_report(path: Path) -> BenchReport:
+    """Raises UsageError for a missing file, or one that is not a report of this version."""
     remedy = "give files that `live-sr bench --json` of this version wrote"
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
@@ -72,35 +81,39 @@ def read(path: Path) -> Report:
             f"{path} is no benchmark of schema {SCHEMA}" + (f", but of {schema}" if schema else ""), remedy
         )
     try:
-        return _report(told)
+        return _parse_report(told)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UsageError(f"{path} is not a whole benchmark: {type(error).__name__} {error}", remedy) from None
 
 
-def as_csv(report: Report) -> str:
-    """A line for each row, in the columns of `columns`; what is not known is left empty."""
+def format_csv(report: BenchReport) -> str:
+    """A line for each row, in the columns of `make_columns`; unknown values are empty."""
     file = io.StringIO()
     stages = list(dict.fromkeys(s for row in report.rows if row.figures for s in row.figures.device_ms))
     writer = csv.writer(file, lineterminator="\n")
-    header, *_ = [columns(row, stages) for row in report.rows] or [columns(None, stages)]
+    header, *_ = [make_columns(row, stages) for row in report.rows] or [make_columns(None, stages)]
     writer.writerow(header)
     for row in report.rows:
-        writer.writerow(_rounded(list(columns(row, stages).values())))
+        writer.writerow(_round_floats(list(make_columns(row, stages).values())))
     return file.getvalue()
 
 
-def columns(row: Row | None, device_stages: list[str]) -> dict[str, object]:
+def make_columns(row: BenchRow | None, device_stages: list[str]) -> dict[str, object]:
     figures, floor = (row.figures, row.floor) if row else (None, None)
     told: dict[str, object] = {
-        f.name: getattr(row, f.name, None) for f in fields(Row) if f.name not in ("cost", "figures", "floor", "reason")
+        f.name: getattr(row, f.name, None)
+        for f in fields(BenchRow)
+        if f.name not in ("cost", "figures", "floor", "reason")
     }
     cost = row.cost if row else None
     told |= {"macs": cost.macs if cost else None, "bytes": cost.bytes if cost else None}
     for name in ("rounds", "seconds", "frames", "dropped"):
         told[name] = getattr(figures, name, None)
-    told |= _spread("fps", figures.fps if figures else None)
-    for name in NAMES:
-        told |= _spread(f"{name}_ms", getattr(figures.latency_ms, name) if figures else None)
+    told |= _make_spread_columns("fps", figures.fps if figures else None)
+    for name in PERCENTILES:
+        told |= _make_spread_columns(f"{name}_ms", getattr(figures.latency_ms, name) if figures else None)
+    told |= _make_spread_columns("cpu_ms", figures.cpu_ms if figures else None)
+    told["drawn"] = figures.drawn if figures else None
     for stage in STAGES:
         told[f"{stage}_p50_ms"] = figures.stages_ms[stage].p50.median if figures else None
     for stage in device_stages:
@@ -110,11 +123,18 @@ def columns(row: Row | None, device_stages: list[str]) -> dict[str, object]:
     return {**told, "reason": row.reason if row else None}
 
 
-def write(path: Path, text: str) -> None:
+def check_folder(path: Path) -> None:
+    """Finds out before long work whether a file could be written there. Raises LiveSRError."""
+    if not path.parent.is_dir():
+        raise LiveSRError(f"{path} cannot be written: there is no such folder", "choose another one, or make it")
+    check_writable(path)
+
+
+def write_text(path: Path, text: str) -> None:
     """Whole or not at all. Raises LiveSRError."""
     if path.is_dir():
         raise LiveSRError(f"{path} cannot be written: it is a folder", "choose another file")
-    part = path.with_name(path.name + ".part")
+    part = choose_part_path(path)
     try:
         part.write_text(text, encoding="utf-8", newline="\n")
         part.replace(path)
@@ -122,58 +142,61 @@ def write(path: Path, text: str) -> None:
         raise LiveSRError(f"{path} cannot be written: {error.strerror}", "choose another file") from None
 
 
-def _spread(name: str, spread: Spread | None) -> dict[str, object]:
+def _make_spread_columns(name: str, spread: Spread | None) -> dict[str, object]:
     values = (spread.median, spread.min, spread.max) if spread else (None, None, None)
     return dict(zip((name, f"{name}_min", f"{name}_max"), values, strict=True))
 
 
-def _rounded(told: Any) -> Any:
-    """The same, with every fraction to so many digits. Json's own types in and out."""
-    if isinstance(told, float):
-        return round(told, DIGITS)
-    if isinstance(told, dict):
-        return {key: _rounded(value) for key, value in told.items()}
-    if isinstance(told, list | tuple):
-        return [_rounded(value) for value in told]
-    return told
+def _round_floats(data: Any) -> Any:
+    """Rounds every float in a structure of JSON types to DIGITS decimals."""
+    if isinstance(data, float):
+        return round(data, DIGITS)
+    if isinstance(data, dict):
+        return {key: _round_floats(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_round_floats(value) for value in data]
+    return data
 
 
-def _report(told: Mapping[str, Any]) -> Report:
-    return Report(
-        machine=Machine(**told["machine"]),
-        source=told["source"],
-        seconds=told["seconds"],
-        warm_up_s=told["warm_up_s"],
-        rounds=told["rounds"],
-        before=tuple(_gpu(one) for one in told["before"]),
-        after=tuple(_gpu(one) for one in told["after"]),
-        interrupted=told["interrupted"],
-        rows=tuple(_row(row) for row in told["rows"]),
+def _parse_report(data: Mapping[str, Any]) -> BenchReport:
+    return BenchReport(
+        machine=Machine(**data["machine"]),
+        source=data["source"],
+        seconds=data["seconds"],
+        warm_up_s=data["warm_up_s"],
+        rounds=data["rounds"],
+        before=tuple(_parse_gpu(one) for one in data["before"]),
+        after=tuple(_parse_gpu(one) for one in data["after"]),
+        interrupted=data["interrupted"],
+        rows=tuple(_parse_row(row) for row in data["rows"]),
     )
 
 
-def _gpu(told: Mapping[str, Any]) -> Gpu:
-    return Gpu(**{**told, "held_back": tuple(told["held_back"])})
+def _parse_gpu(data: Mapping[str, Any]) -> GpuState:
+    return GpuState(**{**data, "held_back": tuple(data["held_back"])})
 
 
-def _row(told: Mapping[str, Any]) -> Row:
-    parts = {"cost": Cost, "floor": Floor}
-    made = {name: kind(**told[name]) if told[name] else None for name, kind in parts.items()}
-    return Row(**{**told, **made, "figures": _figures(told["figures"]) if told["figures"] else None})
+def _parse_row(data: Mapping[str, Any]) -> BenchRow:
+    parts = {"cost": FrameCost, "floor": RooflineFloor}
+    made = {name: kind(**data[name]) if data[name] else None for name, kind in parts.items()}
+    return BenchRow(**{**data, **made, "figures": _parse_statistics(data["figures"]) if data["figures"] else None})
 
 
-def _figures(told: Mapping[str, Any]) -> Figures:
-    stages = {name: {s: _tail(tail) for s, tail in told[name].items()} for name in ("stages_ms", "device_ms")}
-    return Figures(
+def _parse_statistics(data: Mapping[str, Any]) -> BenchStatistics:
+    stages = {
+        name: {s: _parse_percentiles(tail) for s, tail in data[name].items()} for name in ("stages_ms", "device_ms")
+    }
+    return BenchStatistics(
         **{
-            **told,
+            **data,
             **stages,
-            "fps": Spread(**told["fps"]),
-            "latency_ms": _tail(told["latency_ms"]),
-            "curve_ms": tuple(told["curve_ms"]),
+            "fps": Spread(**data["fps"]),
+            "latency_ms": _parse_percentiles(data["latency_ms"]),
+            "curve_ms": tuple(data["curve_ms"]),
+            "cpu_ms": Spread(**data["cpu_ms"]) if data.get("cpu_ms") else None,
         }
     )
 
 
-def _tail(told: Mapping[str, Any]) -> Tail:
-    return Tail(**{name: Spread(**spread) for name, spread in told.items()})
+def _parse_percentiles(data: Mapping[str, Any]) -> PercentileSpreads:
+    return PercentileSpreads(**{name: Spread(**spread) for name, spread in data.items()})

@@ -1,86 +1,91 @@
-"""All combinations in interleaved rounds, and what is told of them."""
+"""Runs all combinations in interleaved rounds, and prints and writes the results."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import monotonic
 
-from live_sr import assembly, nvml
-from live_sr.bench import compare, measure, options, peers, submission, table
-from live_sr.bench.options import BenchOptions, Subject
-from live_sr.bench.progress import Progress
-from live_sr.bench.report import Report, as_csv, as_json, read, write
+from live_sr.bench import compare, measure, options, submission, table
+from live_sr.bench.baselines import registry
+from live_sr.bench.options import BenchCase, BenchOptions
+from live_sr.bench.report import BenchReport, format_csv, format_json, read_report, write_text
+from live_sr.bench.results import BenchRound, BenchRow, BenchStatistics, FrameCost
 from live_sr.bench.roofline import Roofline
-from live_sr.bench.rows import Cost, Figures, Round, Row
-from live_sr.contracts import Job, Watch
-from live_sr.errors import EngineError, LiveSRError, reason
-from live_sr.frame import Size
-from live_sr.hardware import Machine
+from live_sr.errors import EngineError, LiveSRError, UsageError, reason
+from live_sr.nvidia import nvml
+from live_sr.pipeline.contracts import BuildMonitor, EngineInfo, KeepingEngine
+from live_sr.pipeline.frame import Size
+from live_sr.system.hardware import Machine
+from live_sr.terminal import Progress, print_result
 
 PACKAGES = (
-    *("numpy", "openvino", "onnxruntime", "torch", "ncnn", "opencv-python-headless", "opencv-python"),
-    *("tensorrt", "torch-tensorrt", "onnxruntime-ep-nv-tensorrt-rtx", "cuda-bindings", "triton"),
+    *("numpy", "openvino", "onnxruntime", "torch", "ncnn", "wgpu", "opencv-python-headless", "opencv-python"),
+    *("tensorrt", "torch-tensorrt", "torch-tensorrt-rtx", "tensorrt-rtx-cu13-libs", "cuda-bindings", "triton"),
 )
-BUILD_S = 1.0  # what building an engine may take, for the first guess of the time
+BUILD_S = 1.0  # assumed for building an engine, in the first estimate of the time left
 
 
 @dataclass
-class Side:
-    """A subject, and what became of it so far."""
+class CaseResults:
+    """A case, and what became of it so far."""
 
-    subject: Subject
+    case: BenchCase
     size: Size
-    job: Job | None = None
+    info: EngineInfo | None = None
     build_s: float = 0.0
-    rounds: dict[float | None, list[Round]] = field(default_factory=dict)
+    rounds: dict[float | None, list[BenchRound]] = field(default_factory=dict)
     failure: Exception | None = None
 
 
-def main(asked: BenchOptions) -> int:
-    """Runs, prints tables, writes files; or compares two reports. Raises LiveSRError.
+def run_bench(wanted: BenchOptions) -> int:
+    """Runs the cases, prints tables and writes files; or compares two reports. Returns the exit code.
 
-    Ctrl-C ends the runs, and what was measured until then is told and written as ever before it is passed on.
+    Raises LiveSRError. Ctrl-C ends the runs: what was measured until then is printed and written, and then
+    KeyboardInterrupt is raised again.
     """
-    if asked.compare is not None:
-        one, other = (read(path) for path in asked.compare)
-        print(compare.told(one, other, tuple(path.name for path in asked.compare)))
+    if wanted.compare is not None:
+        one, other = (read_report(path) for path in wanted.compare)
+        print_result(compare.format_comparison(one, other, tuple(path.name for path in wanted.compare)))
         return 0
-    options.check(asked)
-    native = source_size(asked)
-    sides = [Side(subject, subject.size or native) for subject in options.subjects(asked)]
-    report = reported(asked, sides)
-    tell(report, asked)
+    options.check_options(wanted)
+    cases = options.list_cases(wanted)
+    native = read_source_size(wanted)
+    results = [CaseResults(case, case.size or native) for case in cases]
+    report = run_benchmark(wanted, results)
+    output_report(report, wanted)
     if report.interrupted:
         raise KeyboardInterrupt
     if not any(row.figures for row in report.rows):
-        raise first_failure(sides)
+        raise choose_failure(results)
     return 0
 
 
-def reported(asked: BenchOptions, sides: list[Side]) -> Report:
-    """Everything run, or as much of it as there was until Ctrl-C."""
-    machine, before = Machine.here(PACKAGES), nvml.readings().gpus
-    progress = Progress(len(sides) * asked.rounds, len(asked.modes) * (asked.seconds + measure.WARM_UP_S) + BUILD_S)
+def run_benchmark(wanted: BenchOptions, results: list[CaseResults]) -> BenchReport:
+    """Runs every case; after Ctrl-C, the report holds what was measured until then."""
+    machine, before = Machine.detect(PACKAGES), nvml.read_gpus().gpus
+    step_s = len(wanted.modes) * (wanted.seconds + measure.WARM_UP_S) + BUILD_S
+    progress = Progress("bench", len(results) * wanted.rounds, unit="runs", step_s=step_s)
     interrupted = False
-    roofline = Roofline() if asked.roofline else None
+    roofline = Roofline() if wanted.roofline else None
     try:
-        run_all(asked, sides, progress, roofline)
+        run_rounds(wanted, results, progress, roofline)
     except KeyboardInterrupt:
         interrupted = True
-    progress.end()
-    after = nvml.readings().gpus
-    rows = [row for side in sides for row in rows_of(side, asked.modes)]
+    progress.close()
+    after = nvml.read_gpus().gpus
+    rows = [row for result in results for row in make_rows(result, wanted.modes)]
     if interrupted:
         rows = [row for row in rows if row.figures or row.reason]
     elif roofline is not None:
-        rows = with_floors(rows, roofline)
-    return Report(
+        rows = add_floors(rows, roofline)
+    return BenchReport(
         machine=machine,
-        source="pattern" if asked.source == "pattern" else "video",
-        seconds=asked.seconds,
+        source="pattern" if wanted.source == "pattern" else "video",
+        seconds=wanted.seconds,
         warm_up_s=measure.WARM_UP_S,
-        rounds=asked.rounds,
+        rounds=wanted.rounds,
         before=before,
         after=after,
         interrupted=interrupted,
@@ -88,118 +93,138 @@ def reported(asked: BenchOptions, sides: list[Side]) -> Report:
     )
 
 
-def run_all(asked: BenchOptions, sides: list[Side], progress: Progress, roofline: Roofline | None) -> None:
-    """Every round has all sides in it, begun with another one, so that the machine's moods meet all of them alike."""
-    for number in range(asked.rounds):
-        for side in options.rotated(sides, number):
-            progress.step(f"round {number + 1} of {asked.rounds}, {side.subject}")
-            if side.failure is None:
+def run_rounds(wanted: BenchOptions, results: list[CaseResults], progress: Progress, roofline: Roofline | None) -> None:
+    """Runs all cases once in each round.
+
+    Each round starts with another case, so that a load that comes and goes on this machine affects all cases alike.
+    """
+    for number in range(wanted.rounds):
+        for result in options.rotate(results, number):
+            doing = f"round {number + 1} of {wanted.rounds}, {result.case}"
+            progress.describe(doing, at_once=True)
+            if result.failure is None:
                 try:
-                    turn(asked, side, number, progress.detail)
-                except Exception as error:  # it becomes a row with this reason, and the others go on
-                    side.failure = error
+                    run_case(wanted, result, number, partial(_describe_part, progress, doing))
+                except Exception as error:  # the case becomes a row with this reason; the others run
+                    result.failure = error
+            progress.step()
         if roofline is not None:
-            progress.detail("the machine's own rates")
-            roofline.next_round()
-            for side in sides:
-                if side.job is not None:
-                    roofline.under(side.job.engine, side.job.precision, cost_of(side.subject, side.size))
+            progress.describe("measuring the roofline")
+            roofline.begin_round()
+            for result in results:
+                if result.info is not None:
+                    roofline.find_floor(
+                        result.info.engine, result.info.precision, compute_cost(result.case, result.size)
+                    )
 
 
-def turn(asked: BenchOptions, side: Side, number: int, tell: Callable[[str], None]) -> None:
-    """Build once, then every mode. Raises whatever the engine and the source raise."""
-    subject = side.subject
+def _describe_part(progress: Progress, doing: str, part: str) -> None:
+    progress.describe(f"{doing}: {part}")
+
+
+def run_case(wanted: BenchOptions, result: CaseResults, number: int, report: Callable[[str], None]) -> None:
+    """Builds the engine once and runs it in every mode. Raises whatever the engine and the source raise."""
+    case = result.case
     begun = monotonic()
-    tell("building")
-    engine = peers.make(subject.model, subject.scale, subject.engine, subject.precision, Watch(tell))
+    report("building")
+    engine_options = replace(
+        wanted.engine, backend=case.engine, precision=case.precision, changed_regions=case.changed_regions
+    )
+    engine = registry.make_engine(case.model, case.scale, engine_options, BuildMonitor(report))
     try:
-        engine.warm_up(side.size)
-        if side.job is None:
-            side.build_s = monotonic() - begun
-            side.job = named(engine.job, subject)
-        for mode in options.rotated(asked.modes, number):
-            tell(table.mode_name(mode))
-            opener = measure.source_opener(asked, side.size, mode)
-            done = measure.measured(opener, engine, asked.seconds, free=mode is None)
-            side.rounds.setdefault(mode, []).append(done)
+        if case.changed_regions and not isinstance(engine, KeepingEngine):
+            raise UsageError(f"{engine.info} always draws whole frames", "leave out --changed-regions")
+        engine.warm_up(result.size)
+        if result.info is None:
+            result.build_s = monotonic() - begun
+            result.info = name_engine(engine.info, case)
+        for mode in options.rotate(wanted.modes, number):
+            report(table.describe_mode(mode))
+            opener = measure.make_source_opener(wanted, result.size, mode)
+            done = measure.measure_round(opener, engine, wanted.seconds, free=mode is None)
+            result.rounds.setdefault(mode, []).append(done)
     finally:
         engine.close()
 
 
-def named(job: Job, subject: Subject) -> Job:
-    """A peer by the name that it was asked for: PyTorch is "torch" to itself."""
-    return replace(job, engine=subject.engine) if peers.find(subject.engine) else job
+def name_engine(job: EngineInfo, case: BenchCase) -> EngineInfo:
+    """A peer by the name that it was wanted for: PyTorch is "torch" to itself."""
+    return replace(job, engine=case.engine) if registry.find_baseline(case.engine) else job
 
 
-def rows_of(side: Side, modes: tuple[float | None, ...]) -> list[Row]:
-    """One for each mode; what failed later keeps the rounds it has, with the reason."""
-    subject = side.subject
-    job = side.job or Job(subject.model, subject.scale, subject.engine, subject.precision.removeprefix("auto"))
-    why = reason(side.failure) if side.failure else ""
-    cost = cost_of(subject, side.size) if side.job else None
+def make_rows(result: CaseResults, modes: tuple[float | None, ...]) -> list[BenchRow]:
+    """One row for each mode. A case that failed in a later round keeps its earlier rounds, beside the reason."""
+    case = result.case
+    precision = case.precision.removeprefix("auto")
+    job = result.info or EngineInfo(case.model.name, case.scale, case.engine, precision)
+    why = reason(result.failure) if result.failure else ""
+    cost = compute_cost(case, result.size) if result.info else None
     made = []
     for mode in modes:
-        rounds = side.rounds.get(mode)
-        figures = Figures.of(rounds) if rounds else None
-        where = (job.model, job.scale, str(side.size), job.engine, job.precision)
-        made.append(Row(*where, pace=mode, build_s=side.build_s, cost=cost, figures=figures, reason=why))
+        rounds = result.rounds.get(mode)
+        figures = BenchStatistics.from_rounds(rounds) if rounds else None
+        where = (job.model, job.scale, str(result.size), job.engine, job.precision)
+        row = BenchRow(*where, pace=mode, build_s=result.build_s, cost=cost, figures=figures, reason=why)
+        made.append(replace(row, changed_regions=case.changed_regions))
     return made
 
 
-def cost_of(subject: Subject, size: Size) -> Cost:
-    card = assembly.about(subject.model, subject.scale)
+def compute_cost(case: BenchCase, size: Size) -> FrameCost:
+    card = case.model.get_card(case.scale)
     pixels = size.width * size.height
     macs = card.macs_per_pixel * pixels if card and card.macs_per_pixel else None
-    return Cost(macs, 4 * pixels * (1 + subject.scale**2))
+    return FrameCost(macs, 4 * pixels * (1 + case.scale**2))
 
 
-def with_floors(rows: list[Row], roofline: Roofline) -> list[Row]:
-    """What was measured in the last round is not measured again."""
+def add_floors(rows: list[BenchRow], roofline: Roofline) -> list[BenchRow]:
+    """The rows with their roofline floors, from the rates that the rounds measured."""
     return [
-        replace(row, floor=roofline.under(row.engine, row.precision, row.cost)) if row.figures and row.cost else row
+        replace(row, floor=roofline.find_floor(row.engine, row.precision, row.cost))
+        if row.figures and row.cost
+        else row
         for row in rows
     ]
 
 
-def source_size(asked: BenchOptions) -> Size:
-    """The size of the frames where the pattern's is not asked for. Raises what the source raises, before any run."""
-    source = measure.source_opener(asked, None, None)()
+def read_source_size(wanted: BenchOptions) -> Size:
+    """The size of the frames where the pattern's is not wanted for. Raises what the source raises, before any run."""
+    source = measure.make_source_opener(wanted, None, None)()
     try:
         return source.size
     finally:
         source.close()
 
 
-def tell(report: Report, asked: BenchOptions) -> None:
-    """The table, then each file that is asked for, even if another one cannot be written. Raises LiveSRError."""
-    print(table.told(report))
+def output_report(report: BenchReport, wanted: BenchOptions) -> None:
+    """The table, then each file that is wanted for, even if another one cannot be written. Raises LiveSRError."""
+    print_result(table.format_report(report))
     failure: LiveSRError | None = None
     for path, text in (
-        (asked.json, as_json),
-        (asked.csv, as_csv),
-        (asked.html, html),
-        (asked.submit_file, submission.as_json),
+        (wanted.json, format_json),
+        (wanted.csv, format_csv),
+        (wanted.html, render_html),
+        (wanted.submit_file, submission.format_submission),
     ):
         if path is None:
             continue
         try:
-            write(path, text(report))
-            print(f"written to {path}")
+            write_text(path, text(report))
+            print_result(f"written to {path}")
         except LiveSRError as error:
             failure = failure or error
     if failure is not None:
         raise failure
 
 
-def html(report: Report) -> str:
-    from live_sr.bench import page  # which needs matplotlib
+def render_html(report: BenchReport) -> str:
+    from live_sr.bench import html_report  # which needs matplotlib
 
-    return page.html(report)
+    return html_report.render_html(report)
 
 
-def first_failure(sides: list[Side]) -> LiveSRError:
-    """What to end with when there is not one figure."""
-    failure = next((side.failure for side in sides if side.failure is not None), None)
+def choose_failure(results: list[CaseResults]) -> LiveSRError:
+    """The error that ends the command when nothing could be measured."""
+    failure = next((result.failure for result in results if result.failure is not None), None)
     if isinstance(failure, LiveSRError):
         return failure
     return EngineError(reason(failure) if failure else "nothing was measured", "see the reasons above")

@@ -1,5 +1,8 @@
-"""A region of the screen, wherever mss runs: the last resort. It sees whatever lies over the region, the overlay too,
-cannot tell when something was drawn, and makes a new buffer for every picture."""
+"""Captures a region of the screen through mss: the fallback, which runs everywhere.
+
+It captures whatever covers the region, the overlay too. It cannot tell when the game drew, and mss allocates a new
+buffer for every picture.
+"""
 
 from __future__ import annotations
 
@@ -12,23 +15,25 @@ import numpy as np
 from mss.exception import ScreenShotError
 
 from live_sr.errors import DisplayLost, SourceLost, UsageError
-from live_sr.frame import Frame, Pixels, Rect, Size, Stamps, fitting
+from live_sr.pipeline.frame import Frame, Pixels, Rect, Size, Stamps, reuse_or_allocate
 
 OPAQUE = np.uint32(0xFF000000)  # alpha of a BGRA pixel read as one little-endian word
 
 
 class MssSource:
-    """What is on the screen in a rectangle of the desktop, `max_fps` times a second at most.
+    """What the screen shows in a rectangle of the desktop, at most `max_fps` times a second.
 
-    `seen` is when a picture was asked for, so that an age leaves out how long the game had drawn it before.
+    `stamps.seen` is the time of the request for a picture. So the measured latency leaves out the time from the game's
+    drawing to that request.
     """
 
     def __init__(self, region: Rect, *, display: str | None = None, max_fps: float = 60.0) -> None:
-        """`display`: on X11, as in DISPLAY. Raises DisplayLost without a screen, UsageError for a region not on it."""
+        """`display`: for X11, in the form of DISPLAY. Raises DisplayLost without a screen, and UsageError when the
+        region is not on it."""
         self._region = region
         self._monitor = {"left": region.x, "top": region.y, "width": region.width, "height": region.height}
         self._period_ns = int(1e9 / max_fps)
-        self._due_ns = 0
+        self._next_ns = 0
         try:
             self._screen = mss.MSS() if display is None else mss.MSS(display=display)
             try:
@@ -47,28 +52,28 @@ class MssSource:
         return self._region.size
 
     def next_frame(self, timeout_s: float, into: Pixels | None = None) -> Frame[Pixels] | None:
-        """See FrameSource. Every call makes a picture, the same one if nothing changed, unless that comes too early."""
-        wait_s = (self._due_ns - perf_counter_ns()) / 1e9
+        """See FrameSource. Returns a picture at the pace of `max_fps`, the same one if nothing changed."""
+        wait_s = (self._next_ns - perf_counter_ns()) / 1e9
         if wait_s > timeout_s:
             time.sleep(max(0.0, timeout_s))
             return None
         if wait_s > 0:
             time.sleep(wait_s)
         seen = perf_counter_ns()
-        # on from the last due time, so that a late picture does not slow the pace; not from one long past
-        self._due_ns = max(self._due_ns + self._period_ns, seen)
+        # Counted from the last due time, so that one late picture does not slow the pace, but not from one long past.
+        self._next_ns = max(self._next_ns + self._period_ns, seen)
         try:
             shot = self._screen.grab(self._monitor)
-        except (ScreenShotError, AssertionError) as error:  # an assertion is how it meets a connection that broke
+        except (ScreenShotError, AssertionError) as error:  # mss asserts when the connection is broken
             why = str(error) or "the connection to the screen is lost"
-            raise SourceLost(f"the screen cannot be captured: {why}", "it is tried again") from None
-        pixels = fitting(into, self.size)
+            raise SourceLost(f"the screen cannot be captured: {why}", "live-sr tries again by itself") from None
+        pixels = reuse_or_allocate(into, self.size)
         words = np.frombuffer(shot.raw, np.uint32).reshape(self._region.height, self._region.width)
         np.bitwise_or(words, OPAQUE, out=pixels.view(np.uint32)[..., 0])
         return Frame(pixels, Stamps(seen, perf_counter_ns()))
 
     def close(self) -> None:
-        with suppress(ScreenShotError):  # it complains of a connection that broke before
+        with suppress(ScreenShotError):  # mss raises this when the connection broke before
             self._screen.close()
 
 

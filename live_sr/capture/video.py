@@ -1,4 +1,4 @@
-"""A recorded video played as if it were a game, through PyAV."""
+"""Plays a recorded video as if it were a game, through PyAV."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter_ns
 
-import av
-import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
-from av.video.reformatter import Interpolation, VideoReformatter
+from av.video.stream import VideoStream
 
 from live_sr.errors import SourceClosed, UsageError
-from live_sr.frame import Frame, Pixels, Size, Stamps, fitting
+from live_sr.imaging.container_crop import read_crop
+from live_sr.imaging.video_colour import FrameReader
+from live_sr.imaging.video_file import find_main_video, open_input
+from live_sr.pipeline.frame import Frame, Pixels, Size, Stamps, reuse_or_allocate
 
 SECOND_NS = 1_000_000_000
-USUAL_RATE = 30.0  # frames per second, for a file that tells neither times nor a rate
-# FFmpeg's default conversion from YUV darkens a picture by about a level
-EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+DEFAULT_FPS = 30.0  # for a file that has neither time stamps nor a frame rate
 
 
 class VideoSource:
-    """Frames at the file's own times, or as fast as they are asked for (`paced` off). Raises UsageError for no video.
+    """Frames at the file's own times or, with `paced` off, as fast as `next_frame` is called.
 
-    Paced frames are seen at the moment they were due; those whose successor is due already are left out. A file that is
-    cut off ends after the frames that are there. Played in a loop, it starts again when its last frame's time is over.
+    When paced, `stamps.seen` is the moment the frame was due, and frames whose successor is already due are skipped. A
+    truncated file ends after the frames that can be decoded. In a loop, it starts again when the last frame's time is
+    over. Raises UsageError for a file that is no video.
     """
 
     def __init__(
@@ -40,111 +40,109 @@ class VideoSource:
         clock: Callable[[], int] = perf_counter_ns,
         wait: Callable[[float], object] | None = None,
     ) -> None:
-        """`fps`: at this rate instead of the file's own times. `wait` sleeps for some seconds."""
+        """`fps`: plays at this rate instead of the file's own times. `wait` sleeps for a number of seconds."""
         self._path = path
         self._loop = loop
         self._paced = paced
         self._fps = fps
         self._clock = clock
         self._wait = wait or threading.Event().wait
-        self._reformatter = VideoReformatter()
-        self._container = _opened(path)
-        stream = self._container.streams.video[0]
-        self._size = Size(stream.width, stream.height)
-        self._rate = fps or float(stream.average_rate or USUAL_RATE)
-        self._frames = _decoded(self._container)
-        self._begun: int | None = None  # the clock at the first frame of this round
-        self._over = 0  # when the time of the last paced frame is over
-        self._turn = 0  # frames taken in this round
-        self._ahead = self._next()
-        if self._ahead is None:
+        self._container, stream = _open(path)
+        self._reader = FrameReader(read_crop(path, stream.index))
+        self._rate = fps or float(stream.average_rate or DEFAULT_FPS)
+        self._frames = _decode(self._container, stream)
+        self._start_ns: int | None = None  # when the first frame of this pass was due
+        self._end_ns = 0  # when the time of the last paced frame ends
+        self._index = 0  # of the upcoming frame, in this pass through the file
+        self._upcoming = self._decode_next()
+        if self._upcoming is None:
             self._container.close()
             raise UsageError(f"{path} has no picture that can be decoded", "choose another video file")
+        self._size = self._reader.find_size(self._upcoming)
 
     @property
     def size(self) -> Size:
         return self._size
 
     def next_frame(self, timeout_s: float, into: Pixels | None = None) -> Frame[Pixels] | None:
-        if self._ahead is None and self._loop:
+        if self._upcoming is None and self._loop:
             self._rewind()
-        if self._ahead is None:
-            raise SourceClosed(f"{self._path.name} is at its end")
+        if self._upcoming is None:
+            raise SourceClosed(f"{self._path.name} has ended")
         now = self._clock()
         if not self._paced:
-            return self._deliver(self._take(), now, into)
-        due = self._due(now, self._ahead)
+            return self._deliver(self._advance(), now, into)
+        due = self._compute_due(now, self._upcoming)
         if due > now:
             self._wait(min(timeout_s, (due - now) / SECOND_NS))
             now = self._clock()
             if due > now:
                 return None
-        newest = self._take()
-        while self._ahead is not None and (next_due := self._due(now, self._ahead)) <= now:
-            newest, due = self._take(), next_due
-        self._over = due + round(SECOND_NS / self._rate)
+        newest = self._advance()
+        while self._upcoming is not None and (next_due := self._compute_due(now, self._upcoming)) <= now:
+            newest, due = self._advance(), next_due
+        self._end_ns = due + round(SECOND_NS / self._rate)
         return self._deliver(newest, due, into)
 
     def close(self) -> None:
-        self._frames, self._ahead = iter(()), None  # the decoder and the converter keep threads as long as they live
-        self._reformatter = VideoReformatter()
+        # the decoder and the converter keep their threads until they are deleted
+        self._frames, self._upcoming = iter(()), None
+        self._reader = FrameReader()
         self._container.close()
 
     def _rewind(self) -> None:
+        stream = find_main_video(self._container)
+        assert stream is not None
         try:
             self._container.seek(0)
-        except FFmpegError:  # a bare stream has no index to seek in
+        except FFmpegError:  # a raw stream has no index to seek in
             self._container.close()
-            self._container = _opened(self._path)
-        self._frames = _decoded(self._container)
-        self._begun, self._turn = None, 0
-        self._ahead = self._next()
+            self._container, stream = _open(self._path)
+        self._frames = _decode(self._container, stream)
+        self._start_ns, self._index = None, 0
+        self._upcoming = self._decode_next()
 
-    def _take(self) -> VideoFrame:
-        """The frame ahead; the one after it is then ahead."""
-        assert self._ahead is not None
-        frame, self._ahead = self._ahead, self._next()
-        self._turn += 1
+    def _advance(self) -> VideoFrame:
+        """Returns the upcoming frame, and decodes the one after it."""
+        assert self._upcoming is not None
+        frame, self._upcoming = self._upcoming, self._decode_next()
+        self._index += 1
         return frame
 
     def _deliver(self, frame: VideoFrame, seen: int, into: Pixels | None) -> Frame[Pixels]:
-        picture = self._reformatter.reformat(frame, format="bgra", interpolation=EXACT)
-        self._size = Size(picture.width, picture.height)
-        pixels = fitting(into, self._size)
-        plane = picture.planes[0]
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(picture.height, plane.line_size)
-        np.copyto(pixels, rows[:, : picture.width * 4].reshape(pixels.shape))
-        if any(component.is_alpha for component in frame.format.components):
-            pixels[..., 3] = 255
+        self._size = self._reader.find_size(frame)
+        pixels = reuse_or_allocate(into, self._size)
+        self._reader.read(frame, pixels)
         return Frame(pixels, Stamps(seen=seen, captured=self._clock()))
 
-    def _due(self, now: int, frame: VideoFrame) -> int:
-        """The moment for the frame ahead."""
+    def _compute_due(self, now: int, frame: VideoFrame) -> int:
+        """When the upcoming frame is due, in nanoseconds of the clock."""
         time = frame.time if self._fps is None else None
-        at = round((self._turn / self._rate if time is None else time) * SECOND_NS)
-        if self._begun is None:
-            self._begun = max(now, self._over) - at
-        return self._begun + at
+        at = round((self._index / self._rate if time is None else time) * SECOND_NS)
+        if self._start_ns is None:
+            self._start_ns = max(now, self._end_ns) - at
+        return self._start_ns + at
 
-    def _next(self) -> VideoFrame | None:
+    def _decode_next(self) -> VideoFrame | None:
         return next(self._frames, None)
 
 
-def _opened(path: Path) -> InputContainer:
-    """A file with video in it. Raises UsageError."""
+def _open(path: Path) -> tuple[InputContainer, VideoStream]:
+    """A file, and the video in it. Raises UsageError."""
     try:
-        container = av.open(str(path), metadata_errors="replace")  # titles are in any encoding
+        container = open_input(path)
     except (FFmpegError, OSError) as error:
         raise UsageError(f"{path} cannot be played: {error.strerror}", "choose a video file") from None
-    if not container.streams.video or container.format.name == "tty":  # which draws any text in a terminal's font
+    stream = find_main_video(container)
+    if stream is None:
         container.close()
         raise UsageError(f"{path} has no video in it", "choose a video file")
-    container.streams.video[0].thread_type = "AUTO"
-    return container
+    stream.thread_type = "AUTO"
+    return container, stream
 
 
-def _decoded(container: InputContainer) -> Iterator[VideoFrame]:
+def _decode(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     try:
-        yield from container.decode(container.streams.video[0])
+        yield from container.decode(stream)
     except FFmpegError:
-        return  # cut off or damaged: what was there has been shown
+        return  # truncated or damaged: all that can be decoded was played

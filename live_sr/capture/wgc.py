@@ -1,4 +1,4 @@
-"""Windows.Graphics.Capture of the game's own window, covered or not, through windows-capture 2.
+"""Captures the game's own window, covered or not, by Windows.Graphics.Capture through windows-capture 2.
 
 Written against the package's source (Python and Rust) and never run (docs/never-run-here.md).
 """
@@ -10,63 +10,63 @@ import threading
 import time
 from typing import NamedTuple, Protocol
 
-from live_sr import win32
-from live_sr.capture.crop import Box, client_box, opaque, seen_ns
+from live_sr.capture.win_geometry import Box, choose_seen_ns, compute_client_box, copy_opaque
 from live_sr.errors import MissingPart, SourceClosed, SourceLost
-from live_sr.frame import Frame, Pixels, Size, Stamps, size_of
+from live_sr.pipeline.frame import Frame, Pixels, Size, Stamps, get_size
+from live_sr.system import win32
 
 log = logging.getLogger(__name__)
 
 
-class Arrived(Protocol):
-    """What is used of windows_capture's Frame. Its texture is its own, readable for as long as this is referenced."""
+class WgcFrame(Protocol):
+    """The part of windows_capture's Frame that is used. Its texture stays readable while the frame is referenced."""
 
     frame_buffer: Pixels  # (height, width, 4) BGRA with gaps between the rows
-    timespan: int  # 100 ns of the performance counter
+    timespan: int  # in units of 100 ns, of the performance counter's clock
 
 
-class Control(Protocol):
-    """What is used of windows_capture's CaptureControl."""
+class WgcControl(Protocol):
+    """The part of windows_capture's CaptureControl that is used."""
 
     def is_finished(self) -> bool: ...
 
     def stop(self) -> None: ...
 
 
-class Wish(NamedTuple):
-    """Options of a capture session; None leaves what the system does by itself."""
+class CaptureOptions(NamedTuple):
+    """Options of a capture session; None leaves the system's default."""
 
     cursor_capture: bool | None
     draw_border: bool | None
     minimum_update_interval: int | None  # ms
 
 
-# The library refuses to start when a Windows does not know an option, so the newest are given up first:
-WISHES = (
-    Wish(False, False, 1),  # Windows 11 24H2, which would otherwise deliver 60 frames a second at most
-    Wish(False, False, None),  # Windows 11
-    Wish(False, None, None),  # Windows 10 2004: with a yellow border round the game
-    Wish(None, None, None),  # before: with the pointer in the picture, too
+# The library refuses to start with an option that this Windows does not know, so the newest are dropped first:
+OPTIONS_TO_TRY = (
+    CaptureOptions(False, False, 1),  # Windows 11 24H2, which otherwise delivers at most 60 frames a second
+    CaptureOptions(False, False, None),  # Windows 11
+    CaptureOptions(False, None, None),  # Windows 10 2004: it draws a yellow border around the game
+    CaptureOptions(None, None, None),  # older: the pointer is in the picture, too
 )
-REFUSED = "not supported"  # ends the library's message for an option that this Windows does not know
+REFUSED = "not supported"  # the end of the library's message about an option that this Windows does not know
 
 
 class WgcSource:
     """The client area of one window. Raises SourceClosed when the window is gone, SourceLost while it is minimised.
 
-    The library calls back on its own thread with each new frame; only the newest is kept.
+    The library calls back on a thread of its own for each new frame; only the newest is kept.
     """
 
     def __init__(self, window: int) -> None:
         self._window = window
         self._changed = threading.Condition()
         # guarded by _changed:
-        self._newest: Arrived | None = None
-        self._used: Arrived | None = None
-        self._gone = False
+        self._newest_frame: WgcFrame | None = None
+        self._finished_frame: WgcFrame | None = None
+        self._window_closed = False
         # the source thread's:
-        self._look()
-        rect = win32.client_rect(window)
+        self._check_window()
+        rect = win32.get_client_rect(window)
         self._size = rect.size if rect else Size(1, 1)
         self._control = self._start()
 
@@ -76,38 +76,38 @@ class WgcSource:
 
     def next_frame(self, timeout_s: float, into: Pixels | None = None) -> Frame[Pixels] | None:
         with self._changed:
-            if self._newest is None and not self._gone:
+            if self._newest_frame is None and not self._window_closed:
                 self._changed.wait(timeout_s)
-            arrived, self._newest = self._newest, None
-        self._look()
+            arrived, self._newest_frame = self._newest_frame, None
+        self._check_window()
         if arrived is None:
-            self._ask_the_thread()
+            self._check_thread()
             return None
-        frame = self._cut(arrived, into)
+        frame = self._extract(arrived, into)
         with self._changed:
-            # Its texture is unmapped where its last reference goes. On this thread that could wait for the graphics
-            # card while holding Python's lock; on the library's own thread (in `arrived`, below) it never waits.
-            self._used = arrived
+            # The texture is unmapped on the thread that drops the last reference. On this thread that could wait for
+            # the GPU while holding Python's lock; on the library's thread (in `on_frame_arrived`) it never waits.
+            self._finished_frame = arrived
         return frame
 
     def close(self) -> None:
         try:
             self._control.stop()  # joins the library's thread
-        except Exception as error:  # the library raises what ended its thread; by now that is told, or of no interest
+        except Exception as error:  # the library raises what ended its thread: reported before, or irrelevant now
             log.debug("the capture had ended: %s", error)
         with self._changed:
-            self._newest = self._used = None
+            self._newest_frame = self._finished_frame = None
 
-    def _look(self) -> None:
-        """Raises what the window's state asks for."""
+    def _check_window(self) -> None:
+        """Raises SourceClosed when the window is gone, SourceLost while it is minimised."""
         with self._changed:
-            gone = self._gone
-        if gone or not win32.alive(self._window):
+            closed = self._window_closed
+        if closed or not win32.is_window(self._window):
             raise SourceClosed("the game's window was closed")
-        if win32.minimised(self._window):
+        if win32.is_minimised(self._window):
             raise SourceLost("the game's window is minimised")
 
-    def _ask_the_thread(self) -> None:
+    def _check_thread(self) -> None:
         """Raises SourceLost when the library's thread has ended by itself."""
         if not self._control.is_finished():
             return
@@ -117,62 +117,62 @@ class WgcSource:
             raise SourceLost(f"the capture of the window ended: {error}") from error
         raise SourceLost("the capture of the window ended")
 
-    def _cut(self, arrived: Arrived, into: Pixels | None) -> Frame[Pixels] | None:
-        stamps = Stamps(seen=seen_ns(arrived.timespan * 100, time.perf_counter_ns()))
-        box = self._box(size_of(arrived.frame_buffer))
+    def _extract(self, arrived: WgcFrame, into: Pixels | None) -> Frame[Pixels] | None:
+        stamps = Stamps(seen=choose_seen_ns(arrived.timespan * 100, time.perf_counter_ns()))
+        box = self._find_client_box(get_size(arrived.frame_buffer))
         if box is None:
             return None
         left, top, right, bottom = box
-        pixels = opaque(arrived.frame_buffer[top:bottom, left:right], into)
+        pixels = copy_opaque(arrived.frame_buffer[top:bottom, left:right], into)
         stamps.captured = time.perf_counter_ns()
-        self._size = size_of(pixels)
+        self._size = get_size(pixels)
         return Frame(pixels, stamps)
 
-    def _box(self, frame: Size) -> Box | None:
-        client = win32.client_rect(self._window)
-        bounds = win32.frame_bounds(self._window)
-        window = win32.window_rect(self._window)
-        if client is None or bounds is None or window is None:  # it was closed just now
+    def _find_client_box(self, frame: Size) -> Box | None:
+        client = win32.get_client_rect(self._window)
+        bounds = win32.get_frame_bounds(self._window)
+        window = win32.get_window_rect(self._window)
+        if client is None or bounds is None or window is None:  # the window was closed just now
             return None
-        return client_box(client, bounds, window, frame)
+        return compute_client_box(client, bounds, window, frame)
 
-    def _start(self) -> Control:
-        """The capture with the first of the WISHES that this Windows grants."""
+    def _start(self) -> WgcControl:
+        """Starts a capture with the first of OPTIONS_TO_TRY that this Windows supports."""
         try:
-            import windows_capture  # noqa: F401  (told here, so that below only the library's own failures are)
+            import windows_capture  # noqa: F401  (first, so that below only the library's own failures are caught)
         except (ImportError, OSError) as error:
             raise MissingPart(f"windows-capture cannot be used: {error}", "pip install windows-capture") from error
         refusal = ""
-        for wish in WISHES:
+        for options in OPTIONS_TO_TRY:
             try:
-                return self._start_with(wish)
+                return self._start_with(options)
             except Exception as error:  # the library has no class for its errors
                 refusal = str(error)
                 if REFUSED not in refusal:
                     raise SourceLost(f"the window cannot be captured: {refusal}") from error
-        raise MissingPart(f"windows-capture cannot start: {refusal}", "it needs Windows 10 1903 or newer")
+        raise MissingPart(f"windows-capture cannot start: {refusal}", "live-sr needs Windows 10 1903 or newer for it")
 
-    def _start_with(self, wish: Wish) -> Control:
+    def _start_with(self, options: CaptureOptions) -> WgcControl:
         import windows_capture
 
         capture = windows_capture.WindowsCapture(
-            cursor_capture=wish.cursor_capture,
-            draw_border=wish.draw_border,
-            minimum_update_interval=wish.minimum_update_interval,
+            cursor_capture=options.cursor_capture,
+            draw_border=options.draw_border,
+            minimum_update_interval=options.minimum_update_interval,
             window_hwnd=self._window,
         )
 
-        def on_frame_arrived(frame: Arrived, _control: object) -> None:
+        def on_frame_arrived(frame: WgcFrame, _control: object) -> None:
             with self._changed:
-                self._newest, self._used = frame, None
+                self._newest_frame, self._finished_frame = frame, None
                 self._changed.notify()
 
         def on_closed() -> None:
             with self._changed:
-                self._gone = True
+                self._window_closed = True
                 self._changed.notify()
 
-        capture.event(on_frame_arrived)  # the library knows the two by their names
+        capture.event(on_frame_arrived)  # the library recognizes the two by their names
         capture.event(on_closed)
-        control: Control = capture.start_free_threaded()
+        control: WgcControl = capture.start_free_threaded()
         return control

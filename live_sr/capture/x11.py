@@ -1,5 +1,7 @@
-"""One window of an X11 screen, also while it is covered: Composite keeps its picture, DAMAGE tells when it changes,
-MIT-SHM brings it over. Nothing is polled, and what lies over the window is never captured.
+"""Captures one window of an X11 screen, even while it is covered.
+
+Composite keeps the window's picture, DAMAGE reports when it changes, and MIT-SHM transfers it. What covers the window
+is never captured, except for the game's own dialogs and menus, if somebody says which these are.
 """
 
 from __future__ import annotations
@@ -12,33 +14,36 @@ from typing import NoReturn
 
 import numpy as np
 
-from live_sr.capture import _xcb as xcb
+from live_sr.capture.burst import BurstTimer
+from live_sr.capture.x11_picture import RedirectedWindow
+from live_sr.capture.x11_popups import PopupLayers
 from live_sr.errors import MissingPart, SourceClosed, SourceLost
-from live_sr.frame import Frame, Pixels, Size, Stamps, fitting
+from live_sr.pipeline.contracts import Popups
+from live_sr.pipeline.frame import Frame, Pixels, Rect, Size, Stamps, reuse_or_allocate
+from live_sr.system import xcb
 
 OPAQUE = np.uint32(0xFF000000)  # alpha of a BGRA pixel read as one little-endian word
-_Z_PIXMAP, _ALL_PLANES = 2, 0xFFFFFFFF
-_REDIRECT_AUTOMATIC = 0  # the server goes on painting the window on the screen
-_DAMAGE_NON_EMPTY = 3  # one event when the window differs from what was last taken, whatever the number of draw calls
+LOOK_S = 0.02  # between two looks whether the game has opened or closed a dialog
 
 _connection_lost: list[Callable[[], None]] = []
-_xlib_handlers: list[object] = []  # ctypes callbacks, which must outlive their use
+_xlib_handlers: list[object] = []  # keeps the ctypes callbacks alive
 
 
-def on_connection_lost(callback: Callable[[], None]) -> None:
-    """Calls `callback`, on any thread, when an X connection breaks: the X server died or threw us out.
+def set_connection_lost_callback(callback: Callable[[], None]) -> None:
+    """Sets what is called, on any thread, when an X connection breaks: the X server died or closed the connection.
 
-    Ours, then raising SourceLost; and those of Xlib in this process (Qt's, OpenGL's), where the process cannot go on:
-    Xlib ends it as soon as the callback returns, after a line of its own. So the callback should print one sentence and
-    `os._exit`. Call it after the QApplication was made, because Qt installs its own handler then. Qt also looks at its
-    connection in its event loop, where it logs "The X11 connection broke" and exits with 1: a Qt message handler that
-    does the same as the callback answers that one. The last callback given counts.
+    This covers the connection of an X11Source, which raises SourceLost afterwards, and those of Xlib in this process
+    (Qt's, OpenGL's). The process cannot go on without the latter: Xlib prints a line and ends the process as soon as
+    the callback returns. So the callback should print one sentence and call `os._exit`. Call this after the
+    QApplication was made, because Qt installs its own handler then. Qt also checks its connection in its event loop,
+    where it logs "The X11 connection broke" and exits with 1; only a Qt message handler can act on that. A later call
+    replaces the callback.
     """
     _connection_lost[:] = [callback]
     try:
         xlib = ctypes.CDLL("libX11.so.6")
     except OSError:
-        return  # then nobody in this process has an Xlib connection either
+        return  # without it, nothing in this process has an Xlib connection
     handler = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(_on_xlib_io_error)
     xlib.XSetIOErrorHandler.restype = ctypes.c_void_p
     xlib.XSetIOErrorHandler(handler)
@@ -52,30 +57,37 @@ def _on_xlib_io_error(display: int) -> int:
 
 
 class X11Source:
-    """The picture of one window (its client area, without what the window manager draws around it).
+    """Frames of one window's client area, without the frame that the window manager draws around it.
 
-    The window may be covered, partly or wholly off the screen, of any size, of depth 24 or 32. The first frame comes at
-    once, further ones when the game has drawn. One thread opens, uses and closes it.
+    The window may be covered, partly or wholly outside the screen, of any size, and of depth 24 or 32. The first frame
+    comes at once, further ones when the game has drawn. One thread opens, uses and closes it.
     """
 
-    def __init__(self, window: int, *, display: str | None = None) -> None:
-        """Raises SourceLost while the window is minimised, SourceClosed when there is no such window, DisplayLost when
-        no X server answers, MissingPart when the server cannot do this."""
+    def __init__(self, window: int, *, display: str | None = None, list_popups: Callable[[], Popups] = Popups) -> None:
+        """`window`: its X11 id. `display`: in the form of DISPLAY, which is used for None.
+
+        `list_popups`: the game's dialogs and menus that are to be in the picture; called on the source's thread.
+
+        Raises SourceLost while the window is minimised, SourceClosed when there is no such window, DisplayLost when no
+        X server answers, and MissingPart when the server lacks an extension.
+        """
         self._window = window
         self._size = Size(1, 1)
-        self._border = 0
-        self._drawn_ns = 0  # when we learned of a picture that was not taken yet; 0: there is none
-        self._changed = True  # whether the window has to be looked at again before its picture is taken
-        self._refusals = 0  # in a row
-        self._segment: xcb.Segment | None = None
-        self._segment_name = 0
-        self._wire = xcb.Connection(display)
+        self._corner = (0, 0)  # of the picture in the window: within its border, and within a shadow that it draws
+        self._drawn_ns = 0  # when the server reported a picture that was not fetched yet; 0: there is none
+        self._known_ns = 0  # `_drawn_ns` of a picture that no drawing was reported for
+        self._burst = BurstTimer()
+        self._window_changed = True  # whether to query the window again before its picture is fetched
+        self._failures = 0  # failed fetches in a row
+        self._picture: RedirectedWindow | None = None
+        self._connection = xcb.Connection(display)
+        self._popups = PopupLayers(self._connection, list_popups)
         try:
-            self._set_up()
+            self._start()
         except BaseException as error:
             self.close()
-            if isinstance(error, xcb.Broken | xcb.XError):
-                self._fail(error)
+            if isinstance(error, xcb.ConnectionBroken | xcb.XError):
+                self._raise_failure(error)
             raise
 
     @property
@@ -83,138 +95,135 @@ class X11Source:
         return self._size
 
     def next_frame(self, timeout_s: float, into: Pixels | None = None) -> Frame[Pixels] | None:
-        """See FrameSource. `seen` is when the server's word that the game drew was read."""
-        if self._segment is None:
+        """See FrameSource. `stamps.seen` is the time at which the server's report of the drawing was read."""
+        if self._picture is None:
             raise SourceClosed("the capture of this window was closed")
-        until = perf_counter_ns() + int(timeout_s * 1e9)
+        deadline = perf_counter_ns() + int(timeout_s * 1e9)
         try:
             while True:
                 self._read_events()
-                if self._changed:
-                    self._look()
+                if self._window_changed:
+                    self._query_window()
+                if self._popups.update():
+                    self._known_ns = self._drawn_ns = self._drawn_ns or perf_counter_ns()
                 if self._drawn_ns:
-                    frame = self._take(into)
+                    self._wait_for_parts()
+                    frame = self._fetch(into)
                     if frame is not None:
                         return frame
                     continue
-                if not self._wire.wait((until - perf_counter_ns()) / 1e9):
+                left_s = (deadline - perf_counter_ns()) / 1e9
+                if not self._connection.wait(min(left_s, LOOK_S)) and left_s <= LOOK_S:
                     return None
-        except (xcb.Broken, xcb.XError) as error:
-            self._fail(error)
+        except (xcb.ConnectionBroken, xcb.XError) as error:
+            self._raise_failure(error)
 
     def close(self) -> None:
-        """Undoes everything; may be called twice. (The server itself undoes what it did for a connection that ends.)"""
-        self._wire.close()
-        if self._segment is not None:
-            self._segment.close()
-            self._segment = None
+        """Closes the connection, whereupon the server frees all that it made for it. May be called twice."""
+        self._connection.close()
+        self._popups.close()
+        if self._picture is not None:
+            self._picture.close()
+            self._picture = None
 
-    def _set_up(self) -> None:
-        wire, window = self._wire, self._window
-        self._damage_event = wire.first_event(xcb.DAMAGE)
-        wire.first_event(xcb.MIT_SHM)
-        wire.first_event(xcb.COMPOSITE)
-        # both extensions want to be told which version we speak: 0.4 has NameWindowPixmap
-        wire.ask(xcb.Request(0, struct.pack("=II", 0, 4), xcb.COMPOSITE, reply=True))
-        wire.ask(xcb.Request(0, struct.pack("=II", 1, 1), xcb.DAMAGE, reply=True))
-        self._attributes = xcb.Request(xcb.GET_WINDOW_ATTRIBUTES, struct.pack("=I", window), reply=True)
-        self._geometry = xcb.Request(xcb.GET_GEOMETRY, struct.pack("=I", window), reply=True)
-        listen = struct.pack("=III", window, xcb.CW_EVENT_MASK, xcb.STRUCTURE_NOTIFY)
-        wire.demand(xcb.Request(xcb.CHANGE_WINDOW_ATTRIBUTES, listen))
-        redirect = struct.pack("=IBxxx", window, _REDIRECT_AUTOMATIC)
-        wire.demand(xcb.Request(1, redirect, xcb.COMPOSITE))
-        damage, self._pixmap = wire.new_id(), wire.new_id()
-        wire.demand(xcb.Request(1, struct.pack("=IIBxxx", damage, window, _DAMAGE_NON_EMPTY), xcb.DAMAGE))
-        self._taken = xcb.Request(3, struct.pack("=III", damage, 0, 0), xcb.DAMAGE)  # Subtract everything
-        self._name = xcb.Request(6, struct.pack("=II", window, self._pixmap), xcb.COMPOSITE)
-        self._unname = xcb.Request(xcb.FREE_PIXMAP, struct.pack("=I", self._pixmap))
-        self._look()
+    def _start(self) -> None:
+        connection, window = self._connection, self._window
+        self._damage_event = connection.get_first_event(xcb.DAMAGE)
+        connection.get_first_event(xcb.MIT_SHM)
+        connection.get_first_event(xcb.COMPOSITE)
+        # a client must first say which version it speaks: Composite 0.4 has NameWindowPixmap
+        connection.query(xcb.Request(0, struct.pack("=II", 0, 4), xcb.COMPOSITE, reply=True))
+        connection.query(xcb.Request(0, struct.pack("=II", 1, 1), xcb.DAMAGE, reply=True))
+        self._get_attributes = xcb.Request(xcb.GET_WINDOW_ATTRIBUTES, struct.pack("=I", window), reply=True)
+        self._get_geometry = xcb.Request(xcb.GET_GEOMETRY, struct.pack("=I", window), reply=True)
+        name = b"_GTK_FRAME_EXTENTS"
+        atom = struct.pack(f"=Hxx{len(name)}sxx", len(name), name)  # padded to a multiple of four bytes
+        self._shadow = struct.unpack_from("=I", connection.query(xcb.Request(xcb.INTERN_ATOM, atom, reply=True)), 8)[0]
+        wanted = struct.pack("=IIIII", window, self._shadow, xcb.CARDINAL, 0, 4)
+        self._get_shadow = xcb.Request(xcb.GET_PROPERTY, wanted, reply=True)
+        events = xcb.STRUCTURE_NOTIFY | xcb.PROPERTY_CHANGE
+        select_events = struct.pack("=III", window, xcb.CW_EVENT_MASK, events)
+        connection.execute(xcb.Request(xcb.CHANGE_WINDOW_ATTRIBUTES, select_events))
+        self._picture = RedirectedWindow(connection, window)
+        self._query_window()
 
     def _read_events(self) -> None:
-        for event in self._wire.events():
+        for event in self._connection.read_events():
             if event[0] & 0x7F == self._damage_event:
                 self._drawn_ns = perf_counter_ns()
-            else:  # moved, resized, mapped, unmapped, destroyed: what it is now is asked for
-                self._changed = True
+            elif event[0] & 0x7F != xcb.PROPERTY_NOTIFY or struct.unpack_from("=I", event, 8)[0] == self._shadow:
+                self._window_changed = True  # moved, resized, mapped, unmapped, destroyed, or given another shadow
 
-    def _look(self) -> None:
-        """Finds out whether the window can be captured, and how large it is."""
-        if self._wire.ask(self._attributes)[26] != xcb.VIEWABLE:
+    def _wait_for_parts(self) -> None:
+        """Waits until the game, which has begun to draw a picture, has drawn all of it; 2 ms at most."""
+        assert self._picture is not None
+        begun = self._drawn_ns
+        if begun == self._known_ns:  # the window's first picture, which is there already
+            return
+        self._burst.begin(begun)
+        while (left := self._burst.compute_due() - perf_counter_ns()) > 0:
+            self._picture.clear_damage()  # so that the next part is reported too
+            if not self._connection.wait(left / 1e9):
+                break
+            self._read_events()
+            if self._drawn_ns != begun:
+                self._burst.extend(self._drawn_ns)
+        self._drawn_ns = begun
+
+    def _query_window(self) -> None:
+        """Finds out whether the window can be captured, and its size."""
+        if self._connection.query(self._get_attributes)[26] != xcb.VIEWABLE:
             raise SourceLost("the game's window is minimised", "restore it")
-        self._changed = False
-        reply = self._wire.ask(self._geometry)
+        self._window_changed = False
+        reply = self._connection.query(self._get_geometry)
         depth = reply[1]
-        width, height, self._border = struct.unpack_from("=HHH", reply, 16)
+        width, height, border = struct.unpack_from("=HHH", reply, 16)
         if depth not in (24, 32):
-            raise MissingPart(f"the window has {depth} bits a pixel", "run the X server with a depth of 24")
-        self._drawn_ns = self._drawn_ns or perf_counter_ns()
-        size = Size(width, height)
-        if size != self._size or self._segment is None:
-            self._size = size
-            self._share(width * height * 4)
+            raise MissingPart(f"the window has {depth} bits per pixel", "run the X server with a depth of 24")
+        if not self._drawn_ns:
+            self._drawn_ns = self._known_ns = perf_counter_ns()
+        left, right, top, bottom = self._query_shadow(Size(width, height))
+        size, corner = Size(width - left - right, height - top - bottom), (border + left, border + top)
+        assert self._picture is not None
+        if (size, corner) != (self._size, self._corner) or not self._picture.is_prepared:
+            self._size, self._corner = size, corner
+            self._picture.prepare(Rect(*corner, *size))
 
-    def _share(self, length: int) -> None:
-        """Makes room for a picture of `length` bytes, and the request that brings it there."""
-        if self._segment is None or self._segment.size < length:
-            self._share_more(length)
-        assert self._segment is not None
-        width, height = self._size
-        self._words = self._segment.words(width * height).reshape(height, width)
-        corner, planes = (self._border, self._border), (_ALL_PLANES, _Z_PIXMAP)
-        body = struct.pack("=IhhHHIBxxxII", self._pixmap, *corner, width, height, *planes, self._segment_name, 0)
-        self._get = xcb.Request(4, body, xcb.MIT_SHM, reply=True)
+    def _query_shadow(self, size: Size) -> tuple[int, int, int, int]:
+        """How far the window's own shadow reaches into it from the left, right, top and bottom."""
+        reply = self._connection.query(self._get_shadow)
+        if len(reply) < 48:
+            return (0, 0, 0, 0)
+        left, right, top, bottom = struct.unpack_from("=IIII", reply, 32)
+        return (left, right, top, bottom) if left + right < size.width and top + bottom < size.height else (0, 0, 0, 0)
 
-    def _share_more(self, length: int) -> None:
-        if self._segment is not None:
-            self._wire.demand(xcb.Request(2, struct.pack("=I", self._segment_name), xcb.MIT_SHM))
-            self._segment.close()
-        self._segment_name = self._wire.new_id()
-        try:
-            self._segment = xcb.Segment(length)
-            attach = struct.pack("=IIBxxx", self._segment_name, self._segment.id, 0)
-            self._wire.demand(xcb.Request(1, attach, xcb.MIT_SHM))
-        except OSError as error:
-            raise SourceLost(f"there is no shared memory for the picture: {error.strerror}", "") from None
-        except xcb.XError:
-            raise MissingPart(
-                "the X server shares no memory with this program",
-                'run it on the machine (and in the container) of the X server, or set backend = "mss" under [capture]',
-            ) from None
-
-    def _take(self, into: Pixels | None) -> Frame[Pixels] | None:
-        """The picture as it is now; None when the window changed its size meanwhile.
-
-        The window's pixmap is named anew each time, which costs no round trip: a name survives a resize or a hiding of
-        the window, but then it is that of a dead picture.
-        """
+    def _fetch(self, into: Pixels | None) -> Frame[Pixels] | None:
+        """Fetches the picture as it is now; None when the window changed its size meanwhile."""
+        assert self._picture is not None
         seen, self._drawn_ns = self._drawn_ns, 0
-        wire = self._wire
-        wire.send(self._taken)  # before the picture: what is drawn after it makes a new event
-        wire.send(self._name)
-        number = wire.send(self._get, checked=True)
-        wire.send(self._unname)
         size = self._size
         try:
-            wire.reply(number)
-        except xcb.XError:  # it changed before the server read this; the next look tells, or it fails again
-            self._refusals += 1
-            if self._refusals > 3:
+            words = self._picture.fetch()
+        except xcb.XError:  # the window changed before the server read this: query it and try again
+            self._failures += 1
+            if self._failures > 3:
                 raise
-            self._changed = True
+            self._window_changed = True
             return None
-        self._refusals = 0
+        self._failures = 0
         self._read_events()
-        if self._changed:
-            self._look()
+        if self._window_changed:
+            self._query_window()
         if self._size != size:
             return None
-        pixels = fitting(into, size)
-        # one pass that copies and makes opaque, as what the server leaves in the fourth byte is anything
-        np.bitwise_or(self._words, OPAQUE, out=pixels.view(np.uint32)[..., 0])
+        pixels = reuse_or_allocate(into, size)
+        # one pass copies and sets alpha: the server leaves any value in the fourth byte
+        np.bitwise_or(words, OPAQUE, out=pixels.view(np.uint32)[..., 0])
+        self._popups.draw_over(pixels)
         return Frame(pixels, Stamps(seen, perf_counter_ns()))
 
-    def _fail(self, error: xcb.Broken | xcb.XError) -> NoReturn:
-        if isinstance(error, xcb.Broken):
+    def _raise_failure(self, error: xcb.ConnectionBroken | xcb.XError) -> NoReturn:
+        if isinstance(error, xcb.ConnectionBroken):
             for callback in _connection_lost:
                 callback()
             raise SourceLost("the connection to the X server is lost", "start live-sr again") from None

@@ -1,14 +1,14 @@
-"""The window that shows pictures through OpenGL, for machines with a graphics card."""
+"""The window that is painted by OpenGL: for machines with a GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
-import numpy as np
 from PyQt6 import sip
 from PyQt6.QtCore import QCoreApplication, QEvent, QRect, QRectF, pyqtSignal
-from PyQt6.QtGui import QOffscreenSurface, QOpenGLContext, QPainter, QResizeEvent, QSurfaceFormat
+from PyQt6.QtGui import QOffscreenSurface, QOpenGLContext, QResizeEvent, QSurfaceFormat
 from PyQt6.QtOpenGL import (
     QOpenGLFunctions_2_1,
     QOpenGLTextureBlitter,
@@ -17,12 +17,22 @@ from PyQt6.QtOpenGL import (
     QOpenGLWindow,
 )
 
-from live_sr.cuda.shown import Shown, in_main_memory
-from live_sr.cuda.slots import Picture
-from live_sr.cuda.texture import CardTexture
 from live_sr.errors import EngineError
-from live_sr.frame import Pixels, Size, size_of
-from live_sr.overlay.presenting import TITLE, Feed, Mode, Sheet, Take, Tell, Vsync, flags, physical, placed
+from live_sr.overlay.cursor import CursorLayer, DrawnCursor
+from live_sr.overlay.surface import (
+    FIRST_SIZE,
+    TITLE,
+    FrameFeed,
+    ImagePainter,
+    Mode,
+    Vsync,
+    begin_painting,
+    compute_placement,
+    get_physical_size,
+    make_window_flags,
+)
+from live_sr.pipeline.display_picture import DisplayPicture
+from live_sr.pipeline.frame import Pixels, Rect, Revision, Size, get_size
 
 # The OpenGL registry's numbers (gl.xml); PyQt6 has the functions but not the constants.
 RENDERER = 0x1F01
@@ -31,6 +41,7 @@ RGBA8 = 0x8058
 BGRA = 0x80E1
 UNSIGNED_INT_8_8_8_8_REV = 0x8367  # with BGRA: the order in memory is B G R A, which drivers copy without a shuffle
 MIN_FILTER, MAG_FILTER = 0x2801, 0x2800
+UNPACK_ROW_LENGTH = 0x0CF2
 WRAP_S, WRAP_T = 0x2802, 0x2803
 NEAREST, LINEAR = 0x2600, 0x2601
 CLAMP_TO_EDGE = 0x812F
@@ -39,8 +50,8 @@ SWAP_INTERVALS: dict[Vsync, int] = {"off": 0, "on": 1, "adaptive": -1}  # -1: EX
 BLEND, SCISSOR_TEST, DEPTH_TEST = 0x0BE2, 0x0C11, 0x0B71
 
 
-def surface_format(vsync: Vsync = "off") -> QSurfaceFormat:
-    """OpenGL 2.1, opaque. Without vsync a swap waits for nothing; else the GUI thread waits in it, and nobody else."""
+def make_surface_format(vsync: Vsync = "off") -> QSurfaceFormat:
+    """OpenGL 2.1, opaque. Without vsync a swap waits for nothing; with it only the GUI thread waits."""
     form = QSurfaceFormat()
     form.setRenderableType(QSurfaceFormat.RenderableType.OpenGL)
     form.setVersion(2, 1)
@@ -50,84 +61,121 @@ def surface_format(vsync: Vsync = "off") -> QSurfaceFormat:
     return form
 
 
-def functions(context: QOpenGLContext) -> QOpenGLFunctions_2_1 | None:
-    """The calls of OpenGL 2.1 in the current context, or None if it has not got them."""
+def find_functions(context: QOpenGLContext) -> QOpenGLFunctions_2_1 | None:
+    """The functions of OpenGL 2.1 in the current context. None: it does not have them."""
     profile = QOpenGLVersionProfile()
     profile.setVersion(2, 1)
     found = QOpenGLVersionFunctionsFactory.get(profile, context)
     return found if isinstance(found, QOpenGLFunctions_2_1) else None
 
 
-def renderer_name() -> str:
-    """What draws OpenGL here, such as "NVIDIA GeForce RTX 3060/PCIe/SSE2"; empty: there is no desktop OpenGL 2.1."""
+def query_renderer() -> str:
+    """The name of the OpenGL renderer, such as "NVIDIA GeForce RTX 3060/PCIe/SSE2"; empty without OpenGL 2.1."""
     context, surface = QOpenGLContext(), QOffscreenSurface()
-    context.setFormat(surface_format())
+    context.setFormat(make_surface_format())
     if not context.create() or context.isOpenGLES():
         return ""
     surface.setFormat(context.format())
     surface.create()
     if not surface.isValid() or not context.makeCurrent(surface):
         return ""
-    gl = functions(context)
+    gl = find_functions(context)
     name = gl.glGetString(RENDERER) if gl is not None else None
     context.doneCurrent()
     return str(name or "")
 
 
-class GLOverlayWindow(QOpenGLWindow):
-    """One texture upload a picture, and a swap that waits for nothing."""
+class TextureFiller(Protocol):
+    """Copies pictures from the GPU's memory into OpenGL textures, as `gl_interop.InteropTexture` does.
+
+    Every method needs the current context of the window.
+    """
+
+    def fill(self, texture: int, picture: DisplayPicture) -> bool:
+        """Copies a picture into the texture of that name, which has its size, and releases the picture.
+
+        The texture gets the bytes B G R A in this order. False: the picture was empty, and the texture is as it was.
+        Raises EngineError; the picture is then not released.
+        """
+        ...
+
+    def close(self) -> None:
+        """Before the texture is deleted or given another size. It may be filled again later."""
+        ...
+
+
+class GLWindow(QOpenGLWindow):
+    """Fulfils `Surface`: one texture upload a picture, and a swap that waits for nothing."""
 
     resized = pyqtSignal()
     closed = pyqtSignal()
+    compares_device_pictures = places_itself = False
 
-    def __init__(self, mode: Mode, vsync: Vsync = "off", *, on_card: bool = False) -> None:
-        """on_card: OpenGL runs on the NVIDIA card, so a picture in its memory can be shown from there."""
+    def __init__(
+        self,
+        mode: Mode,
+        vsync: Vsync = "off",
+        aspect: float | None = None,
+        *,
+        interop: TextureFiller | None = None,
+    ) -> None:
+        """aspect: the ratio of width to height that pictures get; None: their own. interop: None if OpenGL does not run
+        on the GPU that upscales; then pictures come through main memory."""
         super().__init__()
-        self.setFormat(surface_format(vsync))
-        self.setFlags(flags(mode))
+        self._aspect = aspect
+        self.setFormat(make_surface_format(vsync))
+        self._waits_for_refresh = vsync != "off"
+        self.setFlags(make_window_flags(mode))
         self.setTitle(TITLE)
         if mode == "cover":
             self.setProperty("_q_showWithoutActivating", True)  # what WA_ShowWithoutActivating is to a QWindow
-        self.resize(960, 540)
-        self.create()  # its number is wanted before it is visible
-        self._feed = Feed()
-        self._hud: Sheet | None = None
-        self._presenting = False
-        self._texture = Texture()
-        self._on_card = on_card
-        self._trouble: Callable[[str], None] = lambda why: None
+        self.resize(*FIRST_SIZE)
+        self.create()  # its number is needed before it is visible
+        self.feed = FrameFeed()
+        self.shows_device_pictures = interop is not None
+        self._hud: ImagePainter | None = None
+        self._cursor = CursorLayer()
+        self._texture = Texture(interop)
+        self._report_failure: Callable[[str], None] = lambda why: None
 
-    @property
-    def takes_cards(self) -> bool:
-        return self._on_card
+    def on_device_failure(self, report: Callable[[str], None]) -> None:
+        self._report_failure = report
 
-    def on_trouble(self, tell: Callable[[str], None]) -> None:
-        self._trouble = tell
-
-    @property
-    def frames_shown(self) -> int:
-        return self._feed.count
-
-    def feed(self, take: Take, shown: Tell) -> None:
-        self._feed.take, self._feed.shown = take, shown
-
-    def set_hud(self, hud: Sheet | None) -> None:
+    def set_hud(self, hud: ImagePainter | None) -> None:
         self._hud = hud
         self.update()
 
-    def room(self) -> Size:
-        return physical(self.width(), self.height(), self.devicePixelRatio())
+    def show_cursor(self, cursor: DrawnCursor | None) -> None:
+        if not self._cursor.change(cursor) or not self.is_ready():
+            return
+        if self._waits_for_refresh:
+            self.update()  # with the next frame: a swap of its own would hold that up by a refresh
+        else:
+            self._paint_now()
 
-    def ready(self) -> bool:
+    def find_picture(self) -> Rect | None:
+        return self._texture.find_place(self.get_room(), self._aspect)
+
+    def get_room(self) -> Size:
+        return get_physical_size(self)
+
+    def place(self, rect: Rect) -> None:
+        ratio = self.devicePixelRatio()
+        self.setGeometry(*(round(value / ratio) for value in rect))
+
+    def is_ready(self) -> bool:
         return self.isExposed()
 
     def present(self) -> None:
-        self._presenting = True
+        self.feed.present(self._paint_now)
+
+    def present_here(self) -> bool:
+        return False
+
+    def _paint_now(self) -> None:
         self.update()
         # What update() asks for comes with the event loop, on X11 milliseconds later; this is the same event, now.
         QCoreApplication.sendEvent(self, QEvent(QEvent.Type.UpdateRequest))
-        self._presenting = False
-        self._feed.tell()
 
     def refresh(self) -> None:
         self.update()
@@ -136,41 +184,39 @@ class GLOverlayWindow(QOpenGLWindow):
 
     def initializeGL(self) -> None:  # noqa: N802
         context = self.context()
-        gl = functions(context) if context is not None else None
+        gl = find_functions(context) if context is not None else None
         if context is not None and gl is not None:
             self._texture.create(gl)
-            context.aboutToBeDestroyed.connect(self._destroyed)
+            context.aboutToBeDestroyed.connect(self._destroy_texture)
 
-    def _destroyed(self) -> None:
+    def _destroy_texture(self) -> None:
         self.makeCurrent()
         self._texture.destroy()
         self.doneCurrent()
 
     def paintGL(self) -> None:  # noqa: N802
-        frame = self._feed.newest()
+        frame = self.feed.take_newest()
         if frame is not None:
-            self._fill(frame.pixels)
-        self._texture.draw(self.room())
-        if self._hud is not None:
-            painter = QPainter(self)
-            ratio = self.devicePixelRatio()
-            if ratio != 1:
-                painter.scale(1 / ratio, 1 / ratio)  # from here on physical pixels
-            self._hud.paint(painter, self.room())
+            self._fill(frame.pixels, frame.revision)
+        self._texture.draw(self.get_room(), self._aspect)
+        if self._hud is not None or self._cursor.rect is not None:
+            painter = begin_painting(self)
+            if self._hud is not None:
+                self._hud.paint(painter, self.get_room())
+            self._cursor.paint(painter)
             painter.end()
-        if not self._presenting:
-            self._feed.tell()
+        self.feed.end_paint()
 
-    def _fill(self, picture: Shown) -> None:
-        if isinstance(picture, np.ndarray):
-            self._texture.fill(picture)
+    def _fill(self, picture: DisplayPicture, revision: Revision | None) -> None:
+        if not picture.on_device:
+            self._texture.fill(picture.to_host(), revision)
             return
         try:
-            self._texture.fill_on_card(picture)
+            self._texture.fill_on_device(picture)
         except EngineError as error:
-            self._trouble(error.message)
-            with suppress(EngineError):  # the card itself is lost: the relay makes the next picture without it
-                self._texture.fill(in_main_memory(picture))
+            self._report_failure(error.message)
+            with suppress(EngineError):  # the GPU itself is lost: another engine makes the next picture without it
+                self._texture.fill(picture.to_host())
 
     def resizeEvent(self, event: QResizeEvent | None) -> None:  # noqa: N802
         super().resizeEvent(event)
@@ -185,83 +231,117 @@ class GLOverlayWindow(QOpenGLWindow):
 
 
 class Texture:
-    """The newest picture on the graphics card. Every method needs the current context of the window.
+    """The newest picture, as OpenGL draws it. Every method needs the current context of the window.
 
-    One texture is for pictures from main memory, two for those that CUDA copies: pictures come with blue first, which
-    OpenGL puts right while it copies from main memory, and while it draws what CUDA copied. None is deleted before the
-    end: PyQt 6.11 remembers the list given to glDeleteTextures, and the garbage collector then crashes on it.
+    One texture is for pictures from main memory, two are for pictures that CUDA copies. All come with blue first:
+    OpenGL swaps red and blue while it copies from main memory, and while it draws what CUDA copied. No texture is
+    deleted before the end, since PyQt 6.11 keeps the list given to glDeleteTextures, and the garbage collector crashes
+    on it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, interop: TextureFiller | None) -> None:
         self._gl: QOpenGLFunctions_2_1 | None = None
         self._blitter = QOpenGLTextureBlitter()
-        self._uploaded = self._copied = self._other = 0  # their numbers
+        self._uploaded = self._copied = self._other = 0  # their names in OpenGL
         self._sizes: dict[int, Size] = {}
-        self._newest = 0  # the one to draw; 0: there is no picture yet
-        self._card = CardTexture()
+        self._revision: Revision | None = None  # of the uploaded picture
+        self._newest = 0  # the texture to draw; 0: there is no picture yet
+        self._interop = interop
+
+    @property
+    def size(self) -> Size | None:
+        """Of the newest picture; None: there is none yet."""
+        return self._sizes.get(self._newest)
+
+    def find_place(self, room: Size, aspect: float | None) -> Rect | None:
+        """Where the newest picture is drawn. Pictures from main memory have been made as large as fits before.
+
+        None: there is none yet.
+        """
+        size = self.size
+        return compute_placement(size, room, aspect, fill=self._newest != self._uploaded) if size is not None else None
 
     def create(self, gl: QOpenGLFunctions_2_1) -> None:
         self._gl = gl
         self._blitter.create()
-        self._uploaded, self._copied, self._other = (self._made(gl) for _ in range(3))
+        self._uploaded, self._copied, self._other = (self._generate(gl) for _ in range(3))
 
     def destroy(self) -> None:
         if self._gl is not None:
-            self._card.close()  # before the texture that it knows
+            self._close_interop()  # before the texture that is registered with it
             self._blitter.destroy()
             self._gl.glDeleteTextures(3, [self._uploaded, self._copied, self._other])
             self._gl = None
 
-    def fill(self, pixels: Pixels) -> None:
-        """Copies the picture; its memory is not read after the return. Another size makes the texture anew."""
+    def _close_interop(self) -> None:
+        if self._interop is not None:
+            self._interop.close()
+
+    def fill(self, pixels: Pixels, revision: Revision | None = None) -> None:
+        """Copies the picture; its memory is not read after the return. The texture takes the size of the picture.
+
+        Of a picture whose revision says what has changed since the one in the texture, only that is copied.
+        """
         gl = self._gl
         if gl is None:
             return
-        size = size_of(pixels)
-        address = sip.voidptr(pixels.ctypes.data, pixels.nbytes)
+        size = get_size(pixels)
+        changes = revision.list_changes_since(self._revision) if revision is not None else None
         if self._sizes.get(self._uploaded) != size:
-            self._allocate(gl, self._uploaded, size, address)
+            self._allocate(gl, self._uploaded, size, sip.voidptr(pixels.ctypes.data, pixels.nbytes))
         else:
             gl.glBindTexture(TEXTURE_2D, self._uploaded)
-            gl.glTexSubImage2D(TEXTURE_2D, 0, 0, 0, *size, BGRA, UNSIGNED_INT_8_8_8_8_REV, address)
+            for rect in changes if changes is not None else [Rect(0, 0, *size)]:
+                self._upload(gl, rect, pixels)
+        self._revision = revision
         self._newest = self._uploaded
 
-    def fill_on_card(self, picture: Picture) -> None:
-        """Copies a picture that is in the card's memory, and releases it. Raises EngineError."""
+    @staticmethod
+    def _upload(gl: QOpenGLFunctions_2_1, rect: Rect, pixels: Pixels) -> None:
+        """Copies a part of the picture into the bound texture."""
+        part = rect.cut_from(pixels)
+        address = sip.voidptr(part.ctypes.data, pixels.strides[0] * (rect.height - 1) + rect.width * 4)
+        gl.glPixelStorei(UNPACK_ROW_LENGTH, pixels.shape[1])
+        gl.glTexSubImage2D(TEXTURE_2D, 0, *rect, BGRA, UNSIGNED_INT_8_8_8_8_REV, address)
+        gl.glPixelStorei(UNPACK_ROW_LENGTH, 0)
+
+    def fill_on_device(self, picture: DisplayPicture) -> None:
+        """Copies a picture that is in the GPU's memory, and releases it. Raises EngineError."""
         gl = self._gl
         if gl is None:
             picture.release()
             return
+        if self._interop is None:
+            raise EngineError("OpenGL does not run on the GPU that upscales", "show pictures from main memory")
         number = self._copied
-        if self._sizes.get(number) != picture.size:  # into the other one: the present stays if this comes to nothing
+        if self._sizes.get(number) != picture.size:  # the other one: if this fails, the present picture stays
             number = self._other
             self._allocate(gl, number, picture.size, None)
         filled = False
         try:
-            filled = self._card.fill(number, picture)
+            filled = self._interop.fill(number, picture)
         finally:
             if not filled and number == self._other:
-                self._card.close()  # it knows the texture, which may be given another size
+                self._interop.close()  # the texture, which may get another size, is registered with it
         if filled:
             if number == self._other:
                 self._copied, self._other = self._other, self._copied
             self._newest = number
 
-    def draw(self, room: Size) -> None:
-        """The picture where it belongs in the window, black around it; only black while there is none."""
+    def draw(self, room: Size, aspect: float | None) -> None:
+        """Draws the picture in its place, and black around it; only black while there is none."""
         gl = self._gl
         if gl is None:
             return
         gl.glViewport(0, 0, *room)
-        for state in (BLEND, SCISSOR_TEST, DEPTH_TEST):  # the HUD's painter leaves these as it likes
+        for state in (BLEND, SCISSOR_TEST, DEPTH_TEST):  # the HUD's painter may have changed these
             gl.glDisable(state)
         gl.glClearColor(0, 0, 0, 1)
         gl.glClear(COLOR_BUFFER_BIT)
-        if not self._newest:
+        place = self.find_place(room, aspect)
+        if place is None:
             return
-        size = self._sizes[self._newest]
-        place = placed(size, room)
-        smooth = NEAREST if place.size == size else LINEAR
+        smooth = NEAREST if place.size == self.size else LINEAR
         gl.glBindTexture(TEXTURE_2D, self._newest)
         gl.glTexParameteri(TEXTURE_2D, MIN_FILTER, smooth)
         gl.glTexParameteri(TEXTURE_2D, MAG_FILTER, smooth)
@@ -279,6 +359,6 @@ class Texture:
         self._sizes[number] = size
 
     @staticmethod
-    def _made(gl: QOpenGLFunctions_2_1) -> int:
+    def _generate(gl: QOpenGLFunctions_2_1) -> int:
         made = gl.glGenTextures(1)
         return made if isinstance(made, int) else int(made[0])

@@ -1,0 +1,54 @@
+"""Makes engines for the live window, which draw only what has changed since the frame before."""
+
+from __future__ import annotations
+
+from functools import partial
+from time import perf_counter_ns
+
+from live_sr import backends
+from live_sr.engines import factory
+from live_sr.engines.factory import MakeEngine
+from live_sr.engines.options import EngineOptions
+from live_sr.engines.regions.engine import ChangedRegionsEngine
+from live_sr.engines.regions.on_device import DeviceRegionsEngine
+from live_sr.engines.tiling.layout import TileRequirements
+from live_sr.engines.tiling.requirements import read_requirements
+from live_sr.models.resolve import Kind, Model
+from live_sr.pipeline.contracts import BuildMonitor, DeviceRegionEngine, Engine
+
+
+def make_engine(model: Model, scale: int, options: EngineOptions, watch: BuildMonitor | None = None) -> Engine:
+    """As `factory.make_engine`. With `options.changed_regions`, it draws only what has changed, where that is exact."""
+    requirements = _find_requirements(model, scale, options)
+    engine = factory.make_engine(model, scale, options, watch)
+    if requirements is None:
+        return engine
+    make = partial(factory.make_engine, model, scale, options)
+    if not backends.is_on_graphics_card(engine.info.engine):
+        return ChangedRegionsEngine(engine, make, requirements, watch=watch)
+    if isinstance(engine, DeviceRegionEngine):
+        return DeviceRegionsEngine(engine, engine, make, requirements, watch=watch, read_ns=perf_counter_ns)
+    return engine
+
+
+def find_quick_maker(options: EngineOptions) -> MakeEngine | None:
+    """As `factory.find_quick_maker`. On a processor, whole frames are drawn while the engines for windows are built."""
+    quick = factory.find_quick_maker(options)
+    if quick is None and options.changed_regions and not factory.builds_slowly(options):
+        return partial(factory.make_engine, options=options)
+    return quick
+
+
+def _find_requirements(model: Model, scale: int, options: EngineOptions) -> TileRequirements | None:
+    """What tells how far a change is seen in the picture. None: whole frames are drawn.
+
+    The engines for NVIDIA's GPUs are left out: their pictures stay in the GPU's memory, and take 1 to 2 ms. Published
+    networks may look at the whole picture or use the frames before. Filters, except fsr, take no longer than comparing.
+    """
+    card = model.get_card(scale)
+    if not options.changed_regions or card is None or model.kind is Kind.PUBLISHED or factory.builds_slowly(options):
+        return None
+    requirements = read_requirements(card)
+    if requirements is None or not requirements.exact or requirements.fixed_size is not None:
+        return None
+    return requirements

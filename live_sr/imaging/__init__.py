@@ -1,0 +1,1 @@
+"""Pixels and video files, without an engine."""

@@ -1,0 +1,300 @@
+"""The double buffer on the GPU: one picture is computed while the one before it is shown or read back.
+
+One event stands for each time that memory changes hands. What writes waits for what reads, and the reverse:
+
+    page-locked input   the host fills, the copy-in stream reads     the host waits for `computed` of the frame before
+    step.input          copy-in writes, the compute stream reads     `uploaded`; and back: the host's wait again
+    step.output         compute writes, a reader's stream reads      `computed`; and back: `read` of the frame before
+
+The reader is the copy-out stream (`upscale`) or the stream of whoever draws the picture (`upscale_on_device`, then
+`CudaPicture.read`). A slot is held from the moment its frame is chosen until the picture was read back or released, so
+no event is recorded anew while somebody may still have to wait for it.
+tests/gpu_contracts/test_double_buffer.py tries every order in which all this can happen.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+
+from live_sr.errors import EngineError
+from live_sr.nvidia.buffer_slot import STAGES, Slot, SlotEvents
+from live_sr.nvidia.cuda_api import CudaLike
+from live_sr.nvidia.inference_step import MakeInferenceStep
+from live_sr.pipeline.display_picture import DisplayPicture
+from live_sr.pipeline.frame import Frame, Pixels, Size, get_size
+
+SLOT_TIMEOUT_S = 0.1  # a frame that finds no free slot for so long is dropped
+READERS_TIMEOUT_S = 10.0  # longer than any read of a picture may wait for the GPU
+SAMPLES = 4096
+
+
+class DoubleBuffer:
+    """Two slots for frames of up to `max_size`. One thread upscales; afterwards any thread may close.
+
+    `upscale_on_device` returns when at most `queue` inferences are unfinished (0: when its own is complete). Raises
+    EngineError, and goes on raising it after the first failure, because then the contents of the memory are unknown.
+    `changed` is a condition of its own unless a test brings one.
+    """
+
+    def __init__(
+        self,
+        cuda: CudaLike,
+        make_step: MakeInferenceStep,
+        max_size: Size,
+        scale: int,
+        queue: int = 0,
+        changed: threading.Condition | None = None,
+    ) -> None:
+        self.cuda = cuda
+        self.pitch = max_size.width * scale * 4  # bytes from row to row of a picture on the GPU
+        self._max_size = max_size
+        self._scale = scale
+        self._queue = queue
+        self._changed = changed or threading.Condition()
+        # guarded by _changed:
+        self.reading = 0  # how many pictures are being read this moment
+        self.closed = False
+        # the upscale thread's:
+        self.unfinished: deque[Slot] = deque()  # computing, oldest first
+        self._failed = False
+        self._host_pictures: weakref.WeakValueDictionary[int, Pixels] = weakref.WeakValueDictionary()  # by id
+        # written by the upscale thread, copied by any: to append and to copy are single operations of a deque
+        self._times: dict[str, deque[float]] = {stage: deque(maxlen=SAMPLES) for stage in STAGES}
+        cuda.make_current()
+        with ExitStack() as making:
+            self._copy_in = self._create_stream(making)
+            self._compute = self._create_stream(making, urgent=True)
+            self.copy_out = self._create_stream(making)
+            self.host_event = self._create_event(making)  # for waits of the host
+            self.slots = tuple(self._create_slot(making, make_step, max_size) for _ in range(2))
+            self._owned = making.pop_all()
+
+    def _create_stream(self, owned: ExitStack, *, urgent: bool = False) -> int:
+        stream = self.cuda.create_stream(urgent=urgent)
+        owned.callback(self.cuda.destroy_stream, stream)
+        return stream
+
+    def _create_event(self, owned: ExitStack, *, timing: bool = False) -> int:
+        event = self.cuda.create_event(timing=timing)
+        owned.callback(self.cuda.destroy_event, event)
+        return event
+
+    def _create_slot(self, owned: ExitStack, make_step: MakeInferenceStep, max_size: Size) -> Slot:
+        first, second = ([self._create_event(owned, timing=True) for _ in range(6)] for _ in range(2))
+        step = make_step(self._compute)
+        owned.callback(step.close)
+        return Slot(self.cuda, self.cuda.allocate_pinned(max_size), step, (SlotEvents(*first), SlotEvents(*second)))
+
+    # Called from the upscale thread
+
+    def upscale(self, frame: Frame[Pixels], into: Pixels | None = None) -> Frame[Pixels] | None:
+        """The picture in page-locked main memory, complete: in `into` if that was made here and is of the right size.
+
+        It belongs to the caller, and stays valid after `close`. None: both slots are held by pictures on the GPU.
+        """
+        size = get_size(frame.pixels)
+        slot = self._acquire_slot(size)
+        if slot is None:
+            return None
+        with self._remember_failure():
+            done = self._reuse_or_allocate(into, size.times(self._scale))
+            self._submit(slot, frame.pixels)
+            events = slot.events
+            self.cuda.make_stream_wait(self.copy_out, events.computed)
+            self.cuda.record_event(events.read_begun, self.copy_out)
+            self.cuda.download(done, slot.step.output, self.pitch, self.copy_out)
+            self.cuda.record_event(events.read, self.copy_out)
+            events.was_read = True
+            self.cuda.wait_for_event(events.read)
+            self.unfinished.clear()  # they were computed one after the other, and this one was the last
+        self.release(slot)
+        return frame.with_pixels(done)
+
+    def upscale_on_device(self, frame: Frame[Pixels]) -> Frame[DisplayPicture] | None:
+        """The picture on the GPU; the caller releases it. None: no slot came free in time, and the frame is dropped."""
+        size = get_size(frame.pixels)
+        slot = self._acquire_slot(size)
+        if slot is None:
+            return None
+        with self._remember_failure():
+            self._submit(slot, frame.pixels)
+            while len(self.unfinished) > self._queue:
+                self._wait_for_oldest()
+        picture: DisplayPicture = CudaPicture(self, slot, size.times(self._scale))
+        return frame.with_pixels(picture)
+
+    def fits(self, size: Size) -> bool:
+        """Whether frames of that size fit into what the engine was built for."""
+        return size.width <= self._max_size.width and size.height <= self._max_size.height
+
+    def _acquire_slot(self, size: Size) -> Slot | None:
+        """The free slot that was used longest ago."""
+        if self._failed:
+            raise EngineError(
+                "the GPU failed on an earlier frame", "choose another engine or model, and then this one again"
+            )
+        if not self.fits(size):
+            raise EngineError(f"a frame of {size} does not fit into {self._max_size}", "build the engine for that size")
+        self.cuda.make_current()
+        with self._changed:
+            if not self._changed.wait_for(self._free_slots, SLOT_TIMEOUT_S):
+                return None
+            slot = self._free_slots()[0]
+            slot.held = True
+        return slot
+
+    def _free_slots(self) -> list[Slot]:
+        return sorted((slot for slot in self.slots if not slot.held), key=lambda slot: slot.frames)
+
+    def _submit(self, slot: Slot, pixels: Pixels) -> None:
+        while slot in self.unfinished:  # until then the GPU may read its input
+            self._wait_for_oldest()
+        for stage, milliseconds in slot.submit(pixels, self._copy_in, self._compute).items():
+            self._times[stage].append(milliseconds)
+        self.unfinished.append(slot)
+
+    def _wait_for_oldest(self) -> None:
+        self.cuda.wait_for_event(self.unfinished[0].events.computed)
+        self.unfinished.popleft()
+
+    def _reuse_or_allocate(self, into: Pixels | None, size: Size) -> Pixels:
+        """`into` if it was made here and is of that size, else a new page-locked picture."""
+        if into is not None and self._host_pictures.get(id(into)) is into and get_size(into) == size:
+            return into
+        made = self.cuda.allocate_pinned(size)
+        self._host_pictures[id(made)] = made
+        return made
+
+    @contextmanager
+    def _remember_failure(self) -> Iterator[None]:
+        """After an exception in the block nothing more is upscaled: only a part of the work may be with the GPU."""
+        self._failed, before = True, self._failed
+        yield
+        self._failed = before
+
+    # Called from any thread
+
+    def get_device_ms(self) -> dict[str, list[float]]:
+        """What the newest 4096 frames took on the GPU, in milliseconds, oldest first, by stage.
+
+        The newest four are still missing. "copy out" is the way to main memory or into the texture; the latter includes
+        the wait for what OpenGL is drawing.
+        """
+        return {stage: list(times.copy()) for stage, times in self._times.items()}
+
+    def begin_read(self, picture: CudaPicture) -> Slot | None:
+        """The slot of a picture, whose memory stays valid until `end_read`; None: the picture is empty."""
+        with self._changed:
+            if self.closed or picture.slot is None:
+                return None
+            self.reading += 1
+            return picture.slot
+
+    def end_read(self) -> None:
+        with self._changed:
+            self.reading -= 1
+            self._changed.notify_all()
+
+    def release(self, slot: Slot) -> None:
+        """The slot is free for another frame."""
+        with self._changed:
+            slot.held = False
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Waits for unfinished work, some seconds at most, and frees everything but pictures in main memory.
+
+        Pictures that are still on the GPU are empty from now on. After a failure of the GPU its memory is left to the
+        end of the process.
+        """
+        with self._changed:
+            if self.closed:
+                return
+            self.closed = True
+            read = self._changed.wait_for(lambda: not self.reading, READERS_TIMEOUT_S)
+        owned = self._owned.pop_all()
+        if not read or self.cuda.lost:
+            return
+        self.cuda.make_current()
+        try:
+            self._wait_until_idle()
+        except EngineError:
+            return  # the GPU was lost or hangs: to free anything would fail, or never return
+        owned.close()
+
+    def _wait_until_idle(self) -> None:
+        """Returns when nothing that was given to the GPU touches a slot any more."""
+        for stream in (self._copy_in, self._compute, self.copy_out):
+            self.cuda.record_event(self.host_event, stream)
+            self.cuda.wait_for_event(self.host_event)
+        for events in (events for slot in self.slots for events in slot.all_events if events.was_read):
+            self.cuda.wait_for_event(events.read)
+
+
+class CudaPicture:
+    """Fulfils `DisplayPicture` on the GPU. Holds a slot until it is released; empty once its engine was closed."""
+
+    on_device = True
+
+    def __init__(self, buffer: DoubleBuffer, slot: Slot, size: Size) -> None:
+        self.size = size
+        self.cuda = buffer.cuda
+        self.slot: Slot | None = slot
+        self._buffer = buffer
+
+    def read(self, copy: Callable[[int, int], None], stream: int) -> bool:
+        """Calls `copy(address, pitch)`, which gives `stream` the work that reads rows `pitch` bytes apart.
+
+        The work runs when the picture is complete, and nothing overwrites the picture before it ends. False: the
+        picture is empty, and nothing was called.
+        """
+        slot = self._buffer.begin_read(self)
+        if slot is None:
+            return False
+        events = slot.events
+        try:
+            self.cuda.make_stream_wait(stream, events.computed)
+            self.cuda.record_event(events.read_begun, stream)
+            try:
+                copy(slot.step.output, self._buffer.pitch)
+            finally:  # even half done, it reads
+                self.cuda.record_event(events.read, stream)
+                events.was_read = True
+        finally:
+            self._buffer.end_read()
+        return True
+
+    def to_host(self) -> Pixels:
+        """A copy in main memory. Raises EngineError when the picture is empty."""
+        slot = self._buffer.begin_read(self)
+        if slot is None:
+            raise EngineError("the picture is gone with the engine that made it", "take the next one")
+        stream, host_event = self._buffer.copy_out, self._buffer.host_event
+        try:
+            self.cuda.make_current()
+            pinned = self.cuda.allocate_pinned(self.size)
+            self.cuda.make_stream_wait(stream, slot.events.computed)
+            self.cuda.download(pinned, slot.step.output, self._buffer.pitch, stream)
+            self.cuda.record_event(host_event, stream)
+            self.cuda.wait_for_event(host_event)
+        finally:
+            self._buffer.end_read()
+        return np.array(pinned)
+
+    def copy(self) -> Pixels:
+        return self.to_host()
+
+    def release(self) -> None:
+        """Frees the slot. Harmless if repeated, and after the engine was closed."""
+        slot, self.slot = self.slot, None
+        if slot is not None:
+            self._buffer.release(slot)
+
+    def __del__(self) -> None:
+        self.release()  # a forgotten picture would hold its slot for ever, and two of them freeze the screen
