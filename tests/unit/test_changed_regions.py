@@ -289,19 +289,23 @@ def test_a_failure_in_the_middle_of_a_picture_leaves_no_half_drawn_one_behind() 
 
 
 def test_regions_that_cost_more_than_was_measured_give_way_to_whole_frames() -> None:
-    inner = BlurRegionEngine()
-    engine = wrap(lambda: inner, BLUR)
+    now, slowness = [0.0], [1]
+
+    class TimedEngine(BlurRegionEngine):
+        def upscale(self, frame: Frame[Pixels], into: Pixels | None = None) -> Frame[Pixels] | None:
+            now[0] += 1e7
+            return super().upscale(frame, into)
+
+        def upscale_regions(self, pixels: Pixels, regions: Sequence[Rect], into: Pixels) -> None:
+            super().upscale_regions(pixels, regions, into)
+            now[0] += slowness[0] * sum(1e5 + 150 * region.width * region.height for region in regions)
+
+    engine = ChangedRegionsEngine(TimedEngine(), TimedEngine, BLUR, read_ns=lambda: int(now[0]), least_ms=0)
     size = Size(320, 192)
     random = np.random.default_rng(5)
     picture = make_scene(random, size)
     engine.warm_up(size)
-    draw = inner.upscale_regions
-
-    def draw_slowly(pixels: Pixels, regions: Sequence[Rect], into: Pixels) -> None:
-        for _ in range(100):
-            draw(pixels, regions, into)
-
-    inner.upscale_regions = draw_slowly  # type: ignore[method-assign]
+    slowness[0] = 100
     shares = []
     for _ in range(60):
         picture[:80, :200, :3] = random.integers(0, 256, 3)
