@@ -302,6 +302,25 @@ def test_a_picture_of_a_lost_device_is_one_sentence() -> None:
         done.pixels.release()
 
 
+def test_a_device_that_is_lost_while_a_picture_is_read_is_the_same_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """wgpu's thread for results has ended then, and wgpu raises an AttributeError of its own code."""
+    with closing(make_engine()) as engine:
+        done = engine.upscale_on_device(Frame(make_noise(Size(24, 16))))
+        assert done is not None
+        device = gpu.open_gpu(SOFTWARE).device
+        submit = device.queue.submit
+
+        def submit_and_lose(work: Sequence[object]) -> None:
+            submit(work)
+            device.destroy()
+
+        monkeypatch.setattr(device.queue, "submit", submit_and_lose)
+        with pytest.raises(EngineError) as trouble:
+            done.pixels.to_host()
+        assert trouble.value.message == "the picture is lost with its graphics card (Parent device is lost)"
+        done.pixels.release()
+
+
 def test_a_trial_is_held_again_when_the_shaders_have_changed(tmp_path: Path) -> None:
     with closing(make_engine()) as engine:
         assert engine.build.endswith(f", code {checksum.compute_checksum():08x}")

@@ -17,8 +17,13 @@ ERRORS = (wgpu.GPUError, RuntimeError, AttributeError)
 """What wgpu raises where a device has failed. An AttributeError where its own thread has ended with the device."""
 
 
+LOST = "Parent device is lost"  # what wgpu-native says of a call that it gets too late
+
+
 def describe_failure(error: Exception) -> str:
     """What wgpu says, without the calls that led to it."""
+    if isinstance(error, AttributeError) and error.obj is None and error.name == "get_token":
+        return LOST  # wgpu 0.32 has no sentence for it: its thread, which waits for results, has ended with the device
     return reason(error).splitlines()[-1].strip()
 
 
