@@ -39,11 +39,10 @@ def choose_by_trial(backend: Backend, card: ModelCard, options: EngineOptions, *
 
 def _find_result(backend: Backend, card: ModelCard, options: EngineOptions, *, in_file: bool = True) -> TrialResult:
     """The result that is known, or that of a trial now. An engine that fails has lost for as long as this runs."""
-    following = _find_next(backend, card, options)
-    rival = choose_by_trial(following, card, options, in_file=in_file)
+    rival = choose_by_trial(_find_next(backend, card, options), card, options, in_file=in_file)
     if rival.unavailable_reason(options.adapter):
         return TrialResult(True, f"{rival.name} cannot be used")
-    failed = f"{backend.name}, {card.onnx}, {options.precision}, {options.adapter}"
+    failed = _make_failure_key(backend, card, options)
     memory = open_trial_memory()
     with memory.running:
         known = memory.find(failed)
@@ -51,14 +50,14 @@ def _find_result(backend: Backend, card: ModelCard, options: EngineOptions, *, i
             return known
         try:
             with closing(load_engine(backend, card, options)) as engine:
-                key = _make_trial_key(backend, following, engine, card, options)
+                builds = _list_builds(engine, rival, card, options)
+                key = _make_trial_key(backend, rival, builds, card, options)
                 result = memory.find(key)
                 if result is None:
                     result = _try(backend, engine, rival, card, options)
                     # a trial of a card takes seconds: what it lost is not tried again at every start
                     lost_too = backends.is_on_graphics_card(backend.name)
-                    keep = rival is following or (lost_too and not result.won)
-                    memory.keep(key, result, in_file=in_file and keep, lost_too=lost_too)
+                    memory.keep(key, result, in_file=in_file and all(builds), lost_too=lost_too)
         except LiveSRError as error:  # such as a network of another architecture
             result = TrialResult(False, error.message)
             memory.keep(failed, result)
@@ -112,18 +111,52 @@ def is_tried(backend: Backend, model: Model, scale: int, options: EngineOptions)
 
 
 def _find_known(backend: Backend, card: ModelCard, options: EngineOptions) -> TrialResult | None:
-    """The result of an earlier trial; None: there was none. Raises LiveSRError."""
+    """The result of an earlier trial against the engine that it would meet now; None: none is known.
+
+    Raises LiveSRError.
+    """
+    failure = open_trial_memory().find(_make_failure_key(backend, card, options))
+    rival = _find_known_rival(backend, card, options)
+    if failure is not None or rival is None:
+        return failure
+    builds = _list_builds(load_engine(backend, card, options), rival, card, options)
+    return open_trial_memory().find(_make_trial_key(backend, rival, builds, card, options))
+
+
+def _find_known_rival(backend: Backend, card: ModelCard, options: EngineOptions) -> Backend | None:
+    """The engine that this one would meet in a trial; None: that takes a trial, or a compiler. Raises LiveSRError."""
     rival = _find_next(backend, card, options)
-    key = _make_trial_key(backend, rival, load_engine(backend, card, options), card, options)
-    return open_trial_memory().find(key)
+    if not rival.must_beat:
+        return rival
+    if not backends.is_on_graphics_card(rival.name) and not _starts_at_once(rival, card, options):
+        return None
+    result = _find_known(rival, card, options)
+    if result is None:
+        return None
+    return rival if result.won else _find_known_rival(rival, card, options)
 
 
-def _make_trial_key(backend: Backend, rival: Backend, engine: Engine, card: ModelCard, options: EngineOptions) -> str:
+def _make_failure_key(backend: Backend, card: ModelCard, options: EngineOptions) -> str:
+    return f"{backend.name}, {card.onnx}, {options.precision}, {options.adapter}"
+
+
+def _list_builds(engine: Engine, rival: Backend, card: ModelCard, options: EngineOptions) -> list[str]:
+    """The builds of the engine and of its rival, unless that is one of those that need not win a trial."""
+    engines = [engine, load_engine(rival, card, options)] if rival.must_beat else [engine]
+    builds = []
+    for one in engines:
+        assert isinstance(one, TriedEngine)
+        builds.append(one.build)
+    return builds
+
+
+def _make_trial_key(
+    backend: Backend, rival: Backend, builds: list[str], card: ModelCard, options: EngineOptions
+) -> str:
     """What the result of a trial depends on. Raises ModelError without the model's files."""
-    assert isinstance(engine, TriedEngine)
     weights = backend.list_weights(card.onnx, card.part_files)
     where = graph_choice.describe_circumstances(rival, card, weights, options.precision)
-    return f"{engine.build}, {where}"
+    return f"{' against '.join(builds)}, {where}"
 
 
 def describe_trial(model: Model, scale: int, options: EngineOptions) -> str:
@@ -154,6 +187,9 @@ def _describe_one_trial(backend: Backend, card: ModelCard, options: EngineOption
         return f"{backend.name} is not used for {card.label}: there are no {backend.weights} weights beside it", False
     runtime, suffix = backends.find_cpu_runtime().name, ""
     if not _starts_at_once(backend, card, options):
+        rival = _find_next(backend, card, options)
+        if rival.must_beat and _starts_at_once(rival, card, options):
+            _find_result(rival, card, options, in_file=False)  # then it is known whom it meets
         result = _find_known(backend, card, options)
         if result is None:
             return f"{backend.name} is not compiled yet; the first start does it while {runtime} works", False

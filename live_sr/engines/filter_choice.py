@@ -31,7 +31,6 @@ def choose_filter(backend: Backend, name: str, scale: int, options: EngineOption
     forced = options.backend == backend.name
     make = backend.load_filters()
     engine = cast(Engine, make(name, scale, adapter=options.adapter, redraws_lost=options.redraws_lost))
-    assert isinstance(engine, TriedEngine)
     try:
         result = _try_filter(engine, spare, forced=forced)
     except LiveSRError as error:  # the card
@@ -43,13 +42,14 @@ def choose_filter(backend: Backend, name: str, scale: int, options: EngineOption
 
 def _try_filter(engine: Engine, spare: Engine, *, forced: bool) -> TrialResult:
     """Whether the filter on the card is used; if it is asked for, it need not be faster. Raises LiveSRError."""
-    assert isinstance(engine, TriedEngine)
+    assert isinstance(engine, TriedEngine) and isinstance(spare, TriedEngine)
     memory = open_trial_memory()
     gain = 0.0 if forced else trial.NEEDED_GAIN
-    key = f"{engine.build}, the filter {spare.info.model} x{spare.scale}, {hardware.get_processor_name()}, {gain}"
+    what = f"the filter {spare.info.model} x{spare.scale}"
+    key = f"{engine.build} against {spare.build}, {what}, {hardware.get_processor_name()}, {gain}"
     with memory.running:
         result = memory.find(key)
         if result is None:
             result = trial.compare(engine, spare, needed_gain=gain, max_deviation=FILTER_DEVIATION, of_processor=False)
-            memory.keep(key, result)
+            memory.keep(key, result, lost_too=True)
     return result

@@ -1,8 +1,9 @@
 """Tries an engine against another: it is used where it makes the same picture, and makes it clearly faster.
 
 What an engine won is kept in a file, so that the next start needs no trial. What it lost is kept for this process only,
-since another program may have kept the processor busy. Of two graphs of one engine both results are kept: where little
-is to be gained, each start would try them again.
+since another program may have kept the processor busy. Both are kept where each start would pay for trying again: of a
+graphics card, whose trial takes seconds, and of two graphs of one engine, where little is to be gained. A result is
+found by a key that names all it depends on, such as the versions of a driver and a library.
 """
 
 from __future__ import annotations

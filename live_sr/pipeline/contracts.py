@@ -113,11 +113,14 @@ class EngineWithCache(Protocol):
 
 @runtime_checkable
 class TriedEngine(Protocol):
-    """An engine that is used only where it wins a trial against another (`engines/trial.py`)."""
+    """An engine that meets another in a trial, and is used where it wins it (`engines/trial.py`)."""
 
     @property
     def build(self) -> str:
-        """Names the compiled code that it runs: when that changes, it is tried again. Raises EngineError."""
+        """Names the code that it runs, and a graphics card's driver: when that changes, it is tried again.
+
+        Empty if it cannot tell: then results are kept for this process only. Raises EngineError.
+        """
         ...
 
 

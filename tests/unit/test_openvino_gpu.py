@@ -22,6 +22,7 @@ from live_sr.engines.trial import TrialResult
 from live_sr.errors import EngineError
 from live_sr.models.card import ModelCard
 from live_sr.models.resolve import resolve
+from live_sr.pipeline.contracts import Engine
 from live_sr.pipeline.frame import Frame, Pixels, Size, make_black
 
 GPU_SETTINGS = {"PERFORMANCE_HINT", "INFERENCE_PRECISION_HINT", "CACHE_DIR"}
@@ -38,10 +39,21 @@ class CoreWithCard:
         self._known = {
             "OPTIMIZATION_CAPABILITIES": list(capabilities),
             "FULL_DEVICE_NAME": "Intel(R) Arc(TM) A770 Graphics (dGPU)",
+            "GPU_DRIVER_VERSION": "25.18.33578",
         }
 
     def get_property(self, device: str, name: str) -> Any:
-        return self._known[name] if device == "GPU" else self._real.get_property(device, name)
+        if device != "GPU":
+            return self._real.get_property(device, name)
+        if name not in self._known:
+            raise RuntimeError(f"Exception from src/plugins/intel_gpu:\nUnsupported property {name}")
+        return self._known[name]
+
+    def update_driver(self, to: str | None) -> None:
+        """None: this OpenVINO does not tell which driver it is."""
+        self._known.pop("GPU_DRIVER_VERSION", None)
+        if to is not None:
+            self._known["GPU_DRIVER_VERSION"] = to
 
     def read_model(self, path: Path) -> Any:
         return self._real.read_model(path)
@@ -167,7 +179,29 @@ def test_a_card_whose_driver_fails_leaves_the_work_to_the_processor(
     graph_choice.open_trial_memory.cache_clear()
 
 
-def test_what_a_trial_won_is_known_for_this_card_and_version(core: CoreWithCard) -> None:
-    engine = OpenVINOGpuEngine(get_card())
-    assert "Arc(TM) A770" in engine.build
-    assert not engine.is_built(Size(64, 48)), "the processor's engine draws while it is compiled"
+@pytest.mark.parametrize("won", [True, False])
+def test_a_trial_is_held_again_only_with_another_driver(
+    won: bool, core: CoreWithCard, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    present = {"openvino-gpu", "openvino"}
+    monkeypatch.setattr(Backend, "unavailable_reason", lambda row, *_: "" if row.name in present else "not here")
+    monkeypatch.setattr("live_sr.system.paths.get_native_folder", lambda: tmp_path)
+    tried: list[str] = []
+
+    def compare(engine: Engine, *_: object, **__: object) -> TrialResult:
+        tried.append(engine.info.engine)
+        return TrialResult(won, "faster or not")
+
+    monkeypatch.setattr("live_sr.engines.trial.compare", compare)
+    # where the driver is not known, it may be another at every start
+    for driver, trials in (("25.18.33578", 1), ("25.18.33578", 1), ("26.1.1", 2), (None, 3), (None, 4)):
+        core.update_driver(driver)
+        graph_choice.open_trial_memory.cache_clear()  # as after the next start
+        with closing(factory.make_engine(resolve("turbo"), 2, EngineOptions())) as engine:
+            assert engine.info.engine == ("openvino-gpu" if won else "openvino")
+        assert tried.count("openvino-gpu") == trials, driver
+    graph_choice.open_trial_memory.cache_clear()
+
+
+def test_the_engine_of_the_processor_draws_while_it_is_compiled(core: CoreWithCard) -> None:
+    assert not OpenVINOGpuEngine(get_card()).is_built(Size(64, 48))

@@ -126,12 +126,13 @@ class Machine:
 
     def __init__(self) -> None:
         self.unavailable: dict[str, str] = dict.fromkeys(
-            ("tensorrt", "rtx", "cuda", "webgpu", "openvino-gpu"), "no GPU"
+            ("tensorrt", "rtx", "cuda", "webgpu", "openvino-gpu", "onnx-webgpu"), "no GPU"
         )
         self.works, self.fails, self.built = 1, "", True  # of native
         self.card_works, self.card_error = 1, 0  # of webgpu
         self.folded_works, self.folded_fails = 40, ""  # of openvino with the folded graph; with the plain one it is 20
         self.int8_works, self.precision = 40, "bf16"  # of openvino in int8, and what "auto" means to it
+        self.versions: dict[str, int] = {}  # of engines; 1 if it is not here
         self.refused: set[tuple[str, str]] = set()  # engines and precisions in which they do not compute
 
     def make(self, backend: Backend) -> object:
@@ -141,7 +142,7 @@ class Machine:
             if precision == "int8":
                 return Repeater(f"int8 {backend.name}", self.int8_works)
             if backend.name == "webgpu":
-                return Repeater("webgpu", self.card_works, self.card_error)
+                return self.set_version(Repeater("webgpu", self.card_works, self.card_error))
             if folded:
                 engine = Repeater(f"folded {backend.name}", self.folded_works)
                 engine.fails = self.folded_fails
@@ -149,9 +150,14 @@ class Machine:
             engine = Repeater(backend.name, self.works if backend.name == "native" else 20, precision=self.precision)
             if backend.name == "native":
                 engine.fails, engine.built = self.fails, self.built
-            return engine
+            return self.set_version(engine)
 
         return make_engine
+
+    def set_version(self, engine: Repeater) -> Repeater:
+        name = engine.info.engine
+        engine.build = f"{name} {self.versions.get(name, 1)}"
+        return engine
 
 
 @pytest.fixture
@@ -389,14 +395,41 @@ def test_a_graphics_card_is_used_where_only_it_computes_in_the_precision_asked_f
         factory.make_engine(resolve("turbo"), 2, options)
 
 
-def test_what_a_graphics_card_won_against_another_engine_than_the_next_is_not_kept(machine: Machine) -> None:
-    """Here native lost, perhaps because the processor was busy: the next start asks again."""
+def count_card_trials() -> int:
+    return sum(engine.closed and engine.has_drawn and engine.info.engine == "webgpu" for engine in Repeater.made)
+
+
+def test_what_a_graphics_card_won_counts_against_the_engine_that_it_met(machine: Machine) -> None:
+    """Here native lost, perhaps because the processor was busy: the next start asks it again, and then the card."""
     del machine.unavailable["webgpu"]
     machine.works = 100
     assert choose() == "webgpu"
     graph_choice.open_trial_memory.cache_clear()
+    assert choose() == "webgpu"
+    assert count_card_trials() == 1, "native has lost again"
+    assert factory.is_built(FAST, 2, SIZE, AUTO)
+    graph_choice.open_trial_memory.cache_clear()
     machine.works, machine.card_works = 1, 100
+    assert not factory.is_built(FAST, 2, SIZE, AUTO), "whom it meets is not known yet"
     assert choose() == "native"
+
+
+@pytest.mark.parametrize("changed", ["webgpu", "native", "the model"])
+@pytest.mark.parametrize(("card_works", "best"), [(1, "webgpu"), (60, "native")])
+def test_a_graphics_card_is_tried_again_where_something_has_changed(
+    card_works: int, best: str, changed: str, machine: Machine
+) -> None:
+    del machine.unavailable["webgpu"]
+    machine.works, machine.card_works = 6, card_works
+    for _ in range(2):
+        graph_choice.open_trial_memory.cache_clear()
+        assert choose() == best
+    assert count_card_trials() == 1
+    graph_choice.open_trial_memory.cache_clear()
+    machine.versions[changed] = 2
+    model = resolve("turbo") if changed == "the model" else FAST
+    assert factory.make_engine(model, 2, AUTO).info.engine == best
+    assert count_card_trials() == 2
 
 
 @pytest.mark.parametrize("native_works", [1, 100])

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from software_card import SOFTWARE, USES_DRIVER, draw, make_noise, measure_deviation
 
 from live_sr import cli
-from live_sr.engines import factory, trial
+from live_sr.engines import factory, graph_choice, trial
 from live_sr.engines.filters.engine import FILTERS, FilterEngine
 from live_sr.engines.options import EngineOptions
+from live_sr.engines.trial import TrialResult
 from live_sr.engines.webgpu import gpu, reference
 from live_sr.engines.webgpu.engine import WebGpuEngine, WebGpuFilterEngine
 from live_sr.engines.webgpu.resampling import make_filter, make_resize
 from live_sr.errors import EngineError
 from live_sr.models.card import ModelCard
 from live_sr.models.resolve import resolve
+from live_sr.pipeline.contracts import Engine
 from live_sr.pipeline.frame import Frame, Pixels, Rect, Size, make_black
+from live_sr.system import paths
 
 pytestmark = USES_DRIVER
 
@@ -39,6 +45,24 @@ def make_scene(size: Size) -> Pixels:
 
 
 # Filters
+
+
+@pytest.fixture
+def trials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[list[str]]:
+    """The engines whose trials are held; none has been held before."""
+    held: list[str] = []
+
+    def compare(engine: Engine, *arguments: Any, **named: Any) -> TrialResult:
+        held.append(str(engine.info))
+        return compare_as_always(engine, *arguments, **named)
+
+    compare_as_always = trial.compare
+    monkeypatch.setattr(trial, "compare", compare)
+    monkeypatch.setattr(trial, "SIZE", Size(64, 48))
+    monkeypatch.setattr(paths, "get_native_folder", lambda: tmp_path / "native")
+    graph_choice.open_trial_memory.cache_clear()
+    yield held
+    graph_choice.open_trial_memory.cache_clear()
 
 
 @pytest.mark.parametrize("name", FILTERS)
@@ -77,9 +101,9 @@ def test_a_filter_that_there_is_not_is_named() -> None:
         WebGpuFilterEngine("nothing", 2)
 
 
-def test_a_filter_is_taken_on_the_card_where_it_is_asked_for_or_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("trials")
+def test_a_filter_is_taken_on_the_card_where_it_is_asked_for_or_faster() -> None:
     fsr = resolve("fsr")
-    monkeypatch.setattr(trial, "SIZE", Size(64, 48))
     with closing(factory.make_engine(fsr, 2, FORCED)) as engine:
         assert engine.info.engine == "webgpu"
     with closing(factory.make_engine(resolve("nearest"), 2, EngineOptions(adapter=SOFTWARE))) as engine:
@@ -88,23 +112,35 @@ def test_a_filter_is_taken_on_the_card_where_it_is_asked_for_or_faster(monkeypat
         assert engine.info.engine == "filters"
 
 
+def test_a_filter_that_was_slower_on_the_card_is_tried_again_only_with_another_driver(
+    trials: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = gpu.open_gpu(SOFTWARE)
+    for driver in (card.adapter.driver, card.adapter.driver, "another"):
+        monkeypatch.setattr(card, "adapter", replace(card.adapter, driver=driver))
+        graph_choice.open_trial_memory.cache_clear()  # as after the next start
+        with closing(factory.make_engine(resolve("nearest"), 2, EngineOptions(adapter=SOFTWARE))) as engine:
+            assert engine.info.engine == "filters", "here the card is the processor, and slower than OpenCV"
+    assert trials == ["nearest x2, webgpu"] * 2
+
+
+@pytest.mark.usefixtures("trials")
 def test_a_filter_that_the_card_draws_wrongly_is_not_taken_even_if_asked_for(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(trial, "SIZE", Size(64, 48))
     monkeypatch.setattr("live_sr.engines.webgpu.engine.make_filter", lambda name, scale: make_filter("nearest", scale))
     with closing(factory.make_engine(resolve("bilinear"), 2, FORCED)) as engine:
         assert engine.info.engine == "filters"
     assert "levels different" in caplog.text
 
 
+@pytest.mark.usefixtures("trials")
 @pytest.mark.parametrize("tile", ["off", "16"])
 def test_pictures_are_upscaled_with_a_filter_on_the_card(
     tile: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cv2 = pytest.importorskip("cv2")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(trial, "SIZE", Size(64, 48))
     (tmp_path / "config.toml").write_text(f'[engine]\nadapter = "{SOFTWARE}"\n', encoding="utf-8")
     pixels = make_scene(Size(45, 33))
     cv2.imwrite("small.png", pixels[..., :3])

@@ -39,6 +39,11 @@ class FilterEngine:
     def info(self) -> EngineInfo:
         return EngineInfo(self._name, self._scale, "filters")
 
+    @property
+    def build(self) -> str:
+        """The version of OpenCV."""
+        return f"opencv {cv2.__version__}"
+
     def warm_up(self, size: Size) -> None:
         """Allocates the buffers of fsr. The other filters have nothing to build."""
         if self._name == "fsr":

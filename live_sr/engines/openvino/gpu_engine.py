@@ -14,6 +14,8 @@ from live_sr.pipeline.contracts import EngineInfo
 from live_sr.pipeline.frame import Pixels, Size
 
 DEVICE = "GPU"
+DRIVER_VERSION = "GPU_DRIVER_VERSION"
+"""By this name OpenVINO's own cache asks for it, too. It is not in the documentation (openvino pull request 14187)."""
 
 
 def unavailable_reason() -> str:
@@ -50,9 +52,13 @@ class OpenVINOGpuEngine(OpenVINOImageEngine[Pixels]):
 
     @property
     def build(self) -> str:
-        """The version of OpenVINO, and the card. Raises EngineError."""
+        """The version of OpenVINO, the card and its driver; empty if that is not known. Raises EngineError."""
         name = read_property(DEVICE, "FULL_DEVICE_NAME")
-        return f"openvino {version('openvino')} {name}"
+        try:
+            driver = read_property(DEVICE, DRIVER_VERSION)
+        except EngineError:  # another version of OpenVINO may have another name for it
+            return ""
+        return f"openvino {version('openvino')} {name}, driver {driver}"
 
     def is_built(self, size: Size) -> bool:
         """Never: what is in the cache is known only to OpenVINO."""
