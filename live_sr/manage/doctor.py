@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import os
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -109,7 +109,7 @@ def collect_report(path: Path | None) -> DoctorReport:
                     precision=lambda: _probe_precision(engines, options),
                     trial=lambda: _probe_trial(settings, options),
                     compiler=_probe_compiler,
-                    adapters=_probe_adapters,
+                    adapters=lambda: _probe_adapters(options.adapter),
                 ),
             ),
             desktop,
@@ -262,13 +262,16 @@ def _probe_compiler() -> list[DoctorFinding]:
     ]
 
 
-def _probe_adapters() -> list[DoctorFinding]:
-    """The graphics cards and software adapters that webgpu can use."""
+def _probe_adapters(wanted: str) -> list[DoctorFinding]:
+    """The graphics cards and software adapters that webgpu can use, and which of them it would use, and why."""
     if not backends.is_installed("wgpu"):
         return []
     from live_sr.engines.webgpu import adapters
 
-    return [DoctorFinding("adapter", adapters.describe(adapter)) for adapter in adapters.list_adapters()]
+    found = [DoctorFinding("adapter", adapters.describe(adapter)) for adapter in adapters.list_adapters()]
+    with suppress(MissingPart):  # the engine's own line says that there is none
+        found.append(DoctorFinding("chosen adapter", adapters.explain_choice(wanted)))
+    return found
 
 
 def _probe_models() -> list[DoctorFinding]:

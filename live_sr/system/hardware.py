@@ -167,16 +167,22 @@ class DisplayDevice(Structure):
 
 
 def list_windows_adapters() -> list[str]:
-    """Names of the adapters that drive a part of the desktop. Windows lists each once for each of its outputs."""
+    """Names of the graphics adapters."""
+    return list(dict.fromkeys(device.DeviceString for device in list_display_devices()))
+
+
+def list_display_devices() -> list[DisplayDevice]:
+    """What Windows says of each output of its graphics adapters."""
     ask = ctypes.CDLL("user32").EnumDisplayDevicesW
     ask.restype = wintypes.BOOL
     ask.argtypes = (wintypes.LPCWSTR, wintypes.DWORD, ctypes.POINTER(DisplayDevice), wintypes.DWORD)
-    names: list[str] = []
-    device = DisplayDevice()
-    device.cb = sizeof(device)
-    while ask(None, len(names), byref(device), 0):
-        names.append(device.DeviceString)
-    return list(dict.fromkeys(names))
+    found: list[DisplayDevice] = []
+    while True:
+        device = DisplayDevice()
+        device.cb = sizeof(device)
+        if not ask(None, len(found), byref(device), 0):
+            return found
+        found.append(device)
 
 
 @cache

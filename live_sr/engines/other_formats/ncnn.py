@@ -16,6 +16,7 @@ from live_sr.models.card import ModelCard
 from live_sr.pipeline.contracts import EngineInfo
 from live_sr.pipeline.frame import Frame, Pixels, Size, get_size, make_black, reuse_or_allocate
 from live_sr.system import hardware
+from live_sr.system.screen_adapters import PciId, find_screen_adapters
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class NcnnEngine:
 
     def _find_on_graphics_card(self, on_processor: ncnn.Net) -> ncnn.Net | None:
         """The network on the adapter of the settings; None if there is none, or its picture is another one."""
-        number = _find_adapter(self._adapter)
+        number = find_adapter(self._adapter)
         if number is None:
             return None
         net = _load_network(self._card.onnx, adapter=number)
@@ -214,13 +215,21 @@ def count_cost(graph: list[NcnnLayer]) -> tuple[int, int]:
     return parameters, round(macs)
 
 
-def _find_adapter(wanted: str) -> int | None:
-    """ncnn's number of the graphics adapter with `wanted` in its name, or of the best graphics card for "auto"."""
+def find_adapter(wanted: str) -> int | None:
+    """ncnn's number of the graphics adapter with `wanted` in its name, or of the best graphics card for "auto".
+
+    The best one is that which a screen hangs on, as for `engines/webgpu`.
+    """
     if wanted == AUTO and hardware.describe_missing_adapter():
         return None  # without asking the drivers, which takes a while
     hardware.keep_vulkan_quiet()
-    found = [(ncnn.get_gpu_info(number).type(), number) for number in range(ncnn.get_gpu_count())]
-    for kind, number in sorted(found):
+    screens = find_screen_adapters()
+    found = []
+    for number in range(ncnn.get_gpu_count()):
+        about = ncnn.get_gpu_info(number)
+        has_screen = PciId(about.vendor_id(), about.device_id()) in screens
+        found.append((about.type() == SOFTWARE, not has_screen, about.type(), number))
+    for _, _, kind, number in sorted(found):
         name = ncnn.get_gpu_info(number).device_name()
         fits = kind != SOFTWARE if wanted == AUTO else wanted.lower() in name.lower()
         if fits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,6 +14,7 @@ from wgpu.backends.wgpu_native.extras import set_instance_extras
 from live_sr.engines.webgpu.arithmetic import SHADER_F16
 from live_sr.errors import MissingPart
 from live_sr.system import hardware
+from live_sr.system.screen_adapters import PciId, find_screen_adapters
 
 AUTO = "auto"
 BACKENDS = ("Vulkan", "D3D12", "Metal")  # best first, where one card has several; OpenGL has too few features
@@ -24,7 +26,7 @@ REMEDY = "install the card's driver for Vulkan (Debian: mesa-vulkan-drivers); `l
 @dataclass(frozen=True)
 class Adapter:
     """One way to a graphics card. kind: a word of PREFERENCE. handle: wgpu's object. buffer_bytes: the largest buffer
-    that a shader can use."""
+    that a shader can use. drives_screen: whether a screen hangs on it; False also where the system does not tell."""
 
     name: str
     backend: str
@@ -33,6 +35,8 @@ class Adapter:
     features: frozenset[str]
     buffer_bytes: int
     handle: Any
+    pci: PciId
+    drives_screen: bool
 
     @property
     def is_software(self) -> bool:
@@ -46,13 +50,23 @@ class Adapter:
 def list_adapters() -> tuple[Adapter, ...]:
     """All adapters, best first. Asks the drivers once; after `list_adapters.cache_clear()`, again."""
     _prepare_library()
-    found = [_describe(handle) for handle in wgpu.gpu.enumerate_adapters_sync()]
-    usable = [adapter for adapter in found if adapter.backend in BACKENDS]
-    return tuple(sorted(usable, key=lambda a: (PREFERENCE.index(a.kind), BACKENDS.index(a.backend))))
+    screens = find_screen_adapters()
+    found = [_describe(handle, screens) for handle in wgpu.gpu.enumerate_adapters_sync()]
+    return sort_adapters(adapter for adapter in found if adapter.backend in BACKENDS)
+
+
+def sort_adapters(found: Iterable[Adapter]) -> tuple[Adapter, ...]:
+    """Best first: those that a screen hangs on, since pictures need not leave them; software ones last."""
+    return tuple(
+        sorted(
+            found,
+            key=lambda a: (a.is_software, not a.drives_screen, PREFERENCE.index(a.kind), BACKENDS.index(a.backend)),
+        )
+    )
 
 
 def find_adapter(wanted: str) -> Adapter:
-    """The adapter with `wanted` in its name, or the best one that is no software for "auto". Raises MissingPart."""
+    """The first adapter with `wanted` in its name, or for "auto" the first that is no software. Raises MissingPart."""
     found = list_adapters()
     if wanted == AUTO:
         chosen = next((a for a in found if not a.is_software), None)
@@ -75,7 +89,30 @@ def describe(adapter: Adapter) -> str:
     """The adapter with its driver and limits, in one line."""
     half = "fp16" if SHADER_F16 in adapter.features else "no fp16 in shaders"
     use = ", used only if [engine] adapter names it" if adapter.is_software else ""
-    return f"{adapter}, {adapter.driver}, buffers of up to {adapter.buffer_bytes >> 20} MB, {half}{use}"
+    screen = ", drives a screen" if adapter.drives_screen else ""
+    return f"{adapter}, {adapter.driver}, buffers of up to {adapter.buffer_bytes >> 20} MB, {half}{screen}{use}"
+
+
+def explain_choice(wanted: str) -> str:
+    """Which adapter `find_adapter` chooses, and why, in one line. Raises MissingPart."""
+    chosen = find_adapter(wanted)
+    # a card with two drivers is listed twice
+    others = [
+        a
+        for a in list_adapters()
+        if a is not chosen and not a.is_software and (a.pci != chosen.pci or a.backend == chosen.backend)
+    ]
+    if wanted != AUTO:
+        why = f'[engine] adapter = "{wanted}" names it'
+    elif not others:
+        why = "there is no other graphics card"
+    elif not chosen.drives_screen:
+        why = "the best of them; the system does not tell which one a screen hangs on"
+    elif any(a.drives_screen for a in others):
+        why = "the best of those that a screen hangs on"
+    else:
+        why = "the screen hangs on it"
+    return f"{chosen}: {why}"
 
 
 @cache
@@ -86,14 +123,17 @@ def _prepare_library() -> None:
     set_instance_extras(backends=("Vulkan", "DX12", "Metal"))
 
 
-def _describe(handle: Any) -> Adapter:
+def _describe(handle: Any, screens: Collection[PciId]) -> Adapter:
     about = handle.info
+    pci = PciId(about["vendor_id"], about["device_id"])
     return Adapter(
         about["device"],
         about["backend_type"],
         KINDS.get(about["adapter_type"], "other"),
-        about["description"],
+        " ".join(filter(None, (about["vendor"], about["description"]))),  # its name and version, in either of them
         frozenset(handle.features),
         min(handle.limits["max-storage-buffer-binding-size"], handle.limits["max-buffer-size"]),
         handle,
+        pci,
+        pci in screens,
     )

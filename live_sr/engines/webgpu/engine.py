@@ -151,7 +151,7 @@ def _clip(regions: Sequence[Rect], size: Size) -> list[Rect]:
 class WebGpuEngine(CardEngine):
     """Runs a network trained here, or a chain of such.
 
-    precision: auto, fp32 or fp16. adapter: a part of the adapter's name; "auto": the best one that is no software.
+    precision: auto, fp32 or fp16. adapter: a part of the adapter's name; "auto": the first that is no software.
     threads and cache are not used: drivers keep compiled shaders themselves. redraws_lost: as above. Raises EngineError
     for another precision.
     """
