@@ -30,10 +30,24 @@ Make pairs of frames to train on: small ones as a game draws them, and large one
   live-sr pairs openarena match.dm_71 --out pairs/openarena
   live-sr pairs engine three --out pairs/three                   scenes of a game engine, drawn twice
   live-sr pairs engines                                          which engines there are
+  live-sr pairs engines --out pairs                              drawn by all that are installed
   live-sr pairs degrade shot.png --kind stream --out small       only the small pictures
 
 Writes OUT/lr, OUT/hr (lossless, the same file name for the same instant: PLACE_NUMBER) and OUT/manifest.csv. Pairs that
 are not aligned are left out, and the reason is printed."""
+
+
+ENGINES = """\
+Print the game engines, or the scenes of those that are named. With --out, draw with them instead.
+
+  live-sr pairs engines                        the engines, with the licences of what they draw
+  live-sr pairs engines three                  its scenes
+  live-sr pairs engines --out pairs            all scenes of all engines that are installed
+  live-sr train --data pairs/train.toml ...    trains on them
+
+Pairs go to DIR/train/ENGINE, those of engines that are only tested on to DIR/test/ENGINE. DIR/train.toml lists every
+folder of DIR/train, with a weight that you may change. An engine that is not installed is named and passed over; scenes
+that are drawn already are not drawn again."""
 
 
 def add_commands(commands: Commands) -> None:
@@ -158,15 +172,25 @@ def _engine_flags(sources: Commands) -> None:
     flag = parser.add_argument
     flag("engine", metavar="ENGINE", help="see `live-sr pairs engines`")
     flag("scenes", nargs="*", metavar="SCENE", help="some of its scenes (default: all)")
+    _scene_flags(parser)
+    parser.set_defaults(command=_engine)
+    what = "print the game engines or the scenes of some; with --out, draw with them, and list what to train on"
+    parser = sources.add_parser("engines", help=what, description=ENGINES, formatter_class=HelpWithDefaults)
+    flag = parser.add_argument
+    flag("engines", nargs="*", metavar="ENGINE", help="some of them (default: all)")
+    flag("--out", type=Path, metavar="DIR", help="draw what is missing in DIR/train and DIR/test")
+    flag("--format", choices=FORMATS, default=options.MixtureOptions.format, help="webp is smaller and slower to write")
+    flag("--seed", type=int, default=options.MixtureOptions.seed, help="of everything random")
+    _scene_flags(parser)
+    parser.set_defaults(command=_engines)
+
+
+def _scene_flags(parser: argparse.ArgumentParser) -> None:
+    flag = parser.add_argument
     flag(
         "--sizes", type=argument_types.parse_sizes, default=ENGINE_SIZES, metavar="WxH,...", help="each scene takes one"
     )
     flag("--frames", type=argument_types.parse_positive_integer, help="most to keep of a scene")
-    parser.set_defaults(command=_engine)
-    what = "print the game engines, or the scenes of one"
-    parser = sources.add_parser("engines", help=what, description=what, formatter_class=HelpWithDefaults)
-    parser.add_argument("engine", nargs="?", metavar="ENGINE", help="whose scenes to print")
-    parser.set_defaults(command=_engines)
 
 
 def _degrade_flags(sources: Commands) -> None:
@@ -204,9 +228,11 @@ def _engine(a: argparse.Namespace) -> int:
 
 
 def _engines(a: argparse.Namespace) -> int:
-    from live_sr.training.pairs import renderers
+    from live_sr.training.pairs import mixture, renderers
 
-    return renderers.print_engines() if a.engine is None else renderers.print_scenes(a.engine)
+    if a.out is not None:
+        return mixture.run(options.MixtureOptions(a.out, tuple(a.engines), a.sizes, a.frames, a.format, a.seed))
+    return renderers.print_scenes(a.engines) if a.engines else renderers.print_engines()
 
 
 def _degrade(a: argparse.Namespace) -> int:

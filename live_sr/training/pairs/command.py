@@ -142,17 +142,15 @@ class PairMaker:
 
     def _add_engine(self, source: EngineInput) -> None:
         engine = find_engine(source.engine)
-        if get_platform() != "linux":
-            raise UsageError(
-                "game engines draw pairs on Linux only", "use WSL, or `live-sr pairs folder` with recordings"
-            )
+        check_platform()
         scenes = engine.list_scenes()
         if unknown := sorted({*source.scenes} - {*scenes}):
             what = f'{engine.name} has no scene "{unknown[0]}".{did_you_mean(unknown[0], scenes)}'
             raise UsageError(what, f"`live-sr pairs engines {engine.name}` prints its scenes")
         frames = replace(engine.times, most=source.most or engine.times.most)
         sizes = [size for size in source.sizes if not engine.sizes or size in engine.sizes] or engine.sizes
-        for scene in source.scenes or scenes:
+        there = self._pairs.places if source.missing_only else set()
+        for scene in source.scenes or [scene for scene in scenes if scene not in there]:
             small = sizes[derive_seed(scene, self._seed) % len(sizes)]
             rendering = Rendering(small, small.times(ENGINE_SCALE), frames.first, frames.every, frames.most)
 
@@ -189,6 +187,12 @@ class PairMaker:
         kind = drawn if shrinking.kind == "mixture" else shrinking.kind
         large = crop_to_multiple(frame, shrinking.scale)
         self._pairs.add(name, degrade(large, shrinking.scale, kind, seed), large, kind, source, self._origin)
+
+
+def check_platform() -> None:
+    """Raises UsageError where game engines cannot draw pairs."""
+    if get_platform() != "linux":
+        raise UsageError("game engines draw pairs on Linux only", "use WSL, or `live-sr pairs folder` with recordings")
 
 
 def _format_size(picture: Picture) -> str:

@@ -102,16 +102,30 @@ class OpenArenaInput:
 class EngineInput:
     """Scenes of a game engine, all of them if none is named. `sizes`: of the small pictures, one for each scene.
 
-    `most`: frames to keep of each scene; None: as many as suit the engine.
+    `most`: frames to keep of each scene; None: as many as suit the engine. `missing_only`: not the scenes of which the
+    folder holds pairs.
     """
 
     engine: str
     scenes: tuple[str, ...]
     sizes: tuple[Size, ...]
     most: int | None
+    missing_only: bool = False
 
 
 PairInput = FolderInput | FolderPairInput | VideoInput | VideoPairInput | DoomInput | OpenArenaInput | EngineInput
+
+
+@dataclass(frozen=True)
+class MixtureOptions:
+    """`live-sr pairs engines --out`: `engines` draw, all of them if none is named. The rest is as in EngineInput."""
+
+    out: Path
+    engines: tuple[str, ...]
+    sizes: tuple[Size, ...]
+    most: int | None
+    format: str = "png"
+    seed: int = 1
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Each module here drives some of them in one way, and lists them in ENGINES. It i
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 
 from live_sr.errors import UsageError, did_you_mean
 from live_sr.terminal import print_result
@@ -48,8 +49,9 @@ def print_engines() -> int:
     return 0
 
 
-def print_scenes(name: str) -> int:
-    """Raises LiveSRError."""
-    for scene in find_engine(name).list_scenes():
-        print_result(scene)
+def print_scenes(names: Sequence[str]) -> int:
+    """Of the engines with these names. Raises LiveSRError."""
+    for name in names:
+        for scene in find_engine(name).list_scenes():
+            print_result(scene)
     return 0
