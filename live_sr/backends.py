@@ -256,6 +256,17 @@ ENGINES = (
         check="live_sr.engines.openvino.gpu_engine:unavailable_reason",
         on_card=True,
         slow_build=True,
+        must_beat="onnx-webgpu",
+    ),
+    Backend(
+        "onnx-webgpu",
+        "live_sr.engines.onnx_webgpu.engine:OnnxWebGpuEngine",
+        needs=("onnxruntime", "onnxruntime_ep_webgpu", "onnx"),
+        install='pip install "live-sr[gpu-onnx]"',
+        gpu_check="live_sr.system.hardware:describe_missing_adapter",
+        check="live_sr.engines.onnx_webgpu.plugin:unavailable_reason",
+        on_card=True,
+        slow_build=True,
         must_beat="native",
     ),
     Backend(

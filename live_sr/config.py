@@ -92,9 +92,9 @@ class ModelSettings(SettingsSection):
 
 
 class EngineSettings(SettingsSection):
-    backend: Literal["auto", "tensorrt", "rtx", "cuda", "webgpu", "openvino-gpu", "native", "openvino", "filters"] = (
-        "auto"
-    )
+    backend: Literal[
+        "auto", "tensorrt", "rtx", "cuda", "webgpu", "openvino-gpu", "onnx-webgpu", "native", "openvino", "filters"
+    ] = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8", "fp8"] = "auto"
     adapter: Annotated[str, Field(min_length=1)] = "auto"
     plain: Literal["nearest", "bilinear", "bicubic", "lanczos", "fsr"] = "bicubic"

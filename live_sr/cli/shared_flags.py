@@ -105,7 +105,9 @@ def add_picture_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="NAME", help="a network, a filter, a model file, or a+b")
     parser.add_argument("--scale", type=argument_types.parse_scale, metavar="N|fit", help="2, 3, 4, or fit")
     parser.add_argument(
-        "--engine", metavar="NAME", help="auto, tensorrt, rtx, cuda, webgpu, openvino-gpu, native, openvino or filters"
+        "--engine",
+        metavar="NAME",
+        help="auto, tensorrt, rtx, cuda, webgpu, openvino-gpu, onnx-webgpu, native, openvino or filters",
     )
     parser.add_argument("--precision", choices=PRECISIONS, help="auto: the fastest that is safe")
     parser.add_argument("--mode", choices=("cover", "beside"), help="over the game, or in a separate window")
