@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from live_sr.cli import argument_types
-from live_sr.cli.shared_flags import PRECISIONS, add_config_flag, add_track_flag, load_settings, make_overrides
+from live_sr.cli.shared_flags import (
+    PRECISIONS,
+    add_config_flag,
+    add_track_flags,
+    get_track_place,
+    load_settings,
+    make_overrides,
+)
 
 if TYPE_CHECKING:
     from live_sr.cli.shared_flags import Commands
@@ -129,7 +136,7 @@ def _add_evaluate_flags(parser: argparse.ArgumentParser) -> None:
         "--cost", choices=("ms", "macs"), default="ms", help="cost axis of the plot: time or multiply-adds"
     )
     parser.add_argument("--sheet", type=Path, metavar="FILE.png|.html", help="write crops side by side")
-    add_track_flag(parser)
+    add_track_flags(parser)
     add_config_flag(parser)
     parser.set_defaults(command=_run_evaluate)
 
@@ -180,6 +187,6 @@ def _run_evaluate(a: argparse.Namespace) -> int:
         plot=a.plot,
         cost=a.cost,
         sheet=a.sheet,
-        track=a.track,
+        track=get_track_place(a),
     )
     return quality.run(options)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
 
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "int8", "fp8")
+TRACK_FOLDER = "tracked"
 
 
 class HelpWithDefaults(argparse.RawDescriptionHelpFormatter):
@@ -81,14 +82,19 @@ def add_config_flag(parser: argparse.ArgumentParser, *, of_action: bool = False)
     parser.add_argument("--config", type=Path, metavar="FILE", default=default, help="settings (config.toml)")
 
 
-def add_track_flag(parser: argparse.ArgumentParser) -> None:
+def add_track_flags(parser: argparse.ArgumentParser) -> None:
+    """Adds `--track` and `--track-to`: two flags, since one with an optional value would take the next word for it."""
+    parser.add_argument("--track", action="store_true", help=f"keep what is measured in MLflow, in {TRACK_FOLDER}/")
     parser.add_argument(
-        "--track",
-        nargs="?",
-        const="tracked",
-        metavar="FOLDER|URI",
-        help="keep what is measured in MLflow: in a folder (tracked), or on the server at http://...",
+        "--track-to", metavar="FOLDER|URI", help="the same in another folder, or on the server at http://..."
     )
+
+
+def get_track_place(a: argparse.Namespace) -> str | None:
+    """Where the flags of `add_track_flags` want it kept; None: nowhere."""
+    if a.track_to is None and not a.track:
+        return None
+    return a.track_to or TRACK_FOLDER
 
 
 def add_target_flags(parser: argparse.ArgumentParser) -> None:

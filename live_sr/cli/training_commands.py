@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from live_sr.cli import argument_types
-from live_sr.cli.shared_flags import HelpWithDefaults, add_track_flag
+from live_sr.cli.shared_flags import HelpWithDefaults, add_track_flags, get_track_place
 from live_sr.training import require
 from live_sr.training.options import ExportOptions, TrainOptions
 
@@ -80,7 +80,7 @@ def _main_flags(parser: argparse.ArgumentParser) -> None:
     )
     flag("--bf16", action="store_true", help="compute in bfloat16 where that is safe")
     flag("--seed", type=int, default=TrainOptions.seed, help="of everything random")
-    add_track_flag(parser)
+    add_track_flags(parser)
 
 
 def _network_flags(group: argparse._ArgumentGroup) -> None:
@@ -195,7 +195,7 @@ def _train(a: argparse.Namespace) -> int:
     require("torch", "safetensors")
     from live_sr.training import train
 
-    a.pairs, a.leave_out = tuple(a.pairs), tuple(a.leave_out)
+    a.pairs, a.leave_out, a.track = tuple(a.pairs), tuple(a.leave_out), get_track_place(a)
     return train.run(TrainOptions(**{field.name: getattr(a, field.name) for field in fields(TrainOptions)}))
 
 

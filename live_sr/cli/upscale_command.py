@@ -65,7 +65,8 @@ def _add_flags(parser: argparse.ArgumentParser) -> None:
     flag("--preview", type=Path, metavar="FILE.png", help="write a thumbnail of the progress every few seconds")
     flag("--resume", action="store_true", help="go on where an interrupted command stopped")
     flag("--discard", action="store_true", help="delete what an interrupted command left, and begin again")
-    flag("--ray", nargs="?", const="", metavar="ADDRESS", help="use a Ray cluster, or start one on this machine")
+    flag("--ray", action="store_true", help="spread a video over a Ray cluster that is started on this machine")
+    flag("--ray-address", metavar="ADDRESS", help="the same over the cluster at this address")
     flag(
         "--workers", type=argument_types.parse_count, default=0, metavar="N", help="workers of the cluster started here"
     )
@@ -98,7 +99,7 @@ def make_options(a: argparse.Namespace) -> UpscaleOptions:
         resume=a.resume,
         discard=a.discard,
         overwrite=a.overwrite,
-        ray=a.ray,
+        ray="" if a.ray and a.ray_address is None else a.ray_address,
         workers=a.workers,
     )
 

@@ -70,7 +70,8 @@ class TrackedRun:
             run_id = _find_run(client, continued) or _create_run(client, name, artifacts, parameters)
         except Exception as error:  # MLflow's own, those of its database, and those of the network
             what = f"nothing can be tracked at {where}: {_summarise(error)}"
-            raise LiveSRError(what, "name a folder, or the address of a running MLflow server, with --track") from None
+            remedy = "name a folder, or the address of a running MLflow server, with --track-to"
+            raise LiveSRError(what, remedy) from None
         return cls(client, run_id, address)
 
     def __enter__(self) -> Self:
@@ -143,11 +144,11 @@ def _find_store(where: str) -> tuple[str, str | None]:
     folder = Path(where).expanduser().absolute()
     if not set("%?").isdisjoint(str(folder)):  # it would be another folder, or none
         what = f"MLflow cannot keep its database in {folder}: % and ? mean something else in the address of a database"
-        raise LiveSRError(what, "name another folder with --track")
+        raise LiveSRError(what, "name another folder with --track-to")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LiveSRError(f"{folder} cannot be made: {error.strerror}", "name another folder with --track") from None
+        raise LiveSRError(f"{folder} cannot be made: {error.strerror}", "name another folder with --track-to") from None
     return f"sqlite:///{folder / 'mlflow.db'}", (folder / "files").as_uri()
 
 

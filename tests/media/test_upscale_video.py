@@ -675,7 +675,10 @@ def test_of_several_files_the_good_ones_are_upscaled(tmp_path: Path, capsys: pyt
 def test_flags_become_options() -> None:
     parser = argparse.ArgumentParser()
     upscale_command.add_commands(parser.add_subparsers())
-    words = "upscale a.mkv -o b.mkv --to 1080p --codec libx265 --quality 20 --tile off --segment 2 --resume --ray"
+    words = "upscale -o b.mkv --to 1080p --codec libx265 --quality 20 --tile off --segment 2 --resume --ray a.mkv"
     options = upscale_command.make_options(parser.parse_args(words.split()))
     assert (options.scaling.lines, options.scaling.tile, options.resume, options.ray) == (1080, -1, True, "")
+    assert options.inputs == (Path("a.mkv"),)
     assert options.encoding == EncodingOptions("libx265", 20.0, segment_s=2.0)
+    options = upscale_command.make_options(parser.parse_args(["upscale", "--ray-address", "far:6379", "a", "-o", "b"]))
+    assert options.ray == "far:6379"

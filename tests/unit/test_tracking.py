@@ -1,4 +1,4 @@
-"""--track: what a training and an evaluation keep in MLflow, and that nothing is sent anywhere else."""
+"""--track and --track-to: what a training and an evaluation keep in MLflow, and that nothing is sent anywhere else."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_training_keeps_parameters_figures_pictures_and_the_model(
     store: FakeStore, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "game-x2"
-    assert train(pairs, out, "--steps", "4", "--track", str(tmp_path / "kept here")) == 0
+    assert train(pairs, out, "--steps", "4", "--track-to", str(tmp_path / "kept here")) == 0
     run = store.run
     assert (run.name, run.status) == ("game-x2", "FINISHED")
     assert run.params["steps"] == "4" and run.params["features"] == "8" and int(run.params["parameters"]) > 100
@@ -88,12 +88,12 @@ def test_without_the_flag_nothing_is_kept(store: FakeStore, pairs: Path, tmp_pat
 
 
 def test_a_resumed_training_goes_on_in_its_run(store: FakeStore, pairs: Path, tmp_path: Path) -> None:
-    assert train(pairs, tmp_path / "out", "--steps", "2", "--track", "http://127.0.0.1:9") == 0
-    assert train(pairs, tmp_path / "out", "--steps", "4", "--resume", "--track", "http://127.0.0.1:9") == 0
+    assert train(pairs, tmp_path / "out", "--steps", "2", "--track-to", "http://127.0.0.1:9") == 0
+    assert train(pairs, tmp_path / "out", "--steps", "4", "--resume", "--track-to", "http://127.0.0.1:9") == 0
     assert sorted(store.run.metrics["loss"]) == [2, 4]
     assert store.run.status == "FINISHED"
     store.broken.add("update_run")  # as on another server, which does not know that run
-    assert train(pairs, tmp_path / "out", "--steps", "6", "--resume", "--track", "http://127.0.0.1:9") == 0
+    assert train(pairs, tmp_path / "out", "--steps", "6", "--resume", "--track-to", "http://127.0.0.1:9") == 0
     assert len(store.runs) == 2
 
 
@@ -102,7 +102,7 @@ def test_what_cannot_be_tracked_is_told_before_the_training(
     store: FakeStore, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], broken: str
 ) -> None:
     store.broken.add(broken)
-    assert train(pairs, tmp_path / "out", "--steps", "2", "--track", "http://127.0.0.1:9") == 1
+    assert train(pairs, tmp_path / "out", "--steps", "2", "--track-to", "http://127.0.0.1:9") == 1
     said = capsys.readouterr().err
     assert f"nothing can be tracked at http://127.0.0.1:9: {broken} reached nobody\n" in said
     assert not (tmp_path / "out" / "checkpoint.pt").exists()
@@ -120,7 +120,7 @@ def test_a_server_that_goes_away_ends_no_training(
     store: FakeStore, pairs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store.broken.add("log_image")
-    assert train(pairs, tmp_path / "out", "--steps", "4", "--track", "http://127.0.0.1:9") == 0
+    assert train(pairs, tmp_path / "out", "--steps", "4", "--track-to", "http://127.0.0.1:9") == 0
     assert cellnet.load(tmp_path / "out" / "weights.safetensors")[1] == 4
     assert capsys.readouterr().err.count("nothing more is tracked at http://127.0.0.1:9") == 1
     assert store.calls.count("log_image") == 1
@@ -162,7 +162,7 @@ def evaluate(pairs: Path, *more: str) -> int:
 
 def test_an_evaluation_keeps_its_table_figures_and_files(store: FakeStore, pairs: Path, tmp_path: Path) -> None:
     files = ("--sheet", str(tmp_path / "sheet.png"), "--json", str(tmp_path / "rows.json"))
-    assert evaluate(pairs, *files, "--track", str(tmp_path / "kept")) == 0
+    assert evaluate(pairs, *files, "--track-to", str(tmp_path / "kept")) == 0
     run = store.run
     rows = json.loads((tmp_path / "rows.json").read_text())["rows"]
     assert run.status == "FINISHED"
@@ -175,9 +175,18 @@ def test_an_evaluation_keeps_its_table_figures_and_files(store: FakeStore, pairs
     assert "rows.json" in run.files
 
 
+def test_the_set_after_track_is_evaluated_and_no_place_to_keep_it(
+    store: FakeStore, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["evaluate", "--models", "bicubic", "--metrics", "psnr_y", "--track", str(pairs)]) == 0
+    assert store.address == f"sqlite:///{tmp_path / 'tracked' / 'mlflow.db'}"
+    assert "psnr_y/bicubic x2/my pairs_ 1" in store.run.metrics
+
+
 def test_an_evaluation_that_measures_nothing_has_failed(store: FakeStore, pairs: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.onnx").write_bytes(b"nothing")
-    assert cli.main(["evaluate", str(pairs), "--models", str(tmp_path / "bad.onnx"), "--track", str(tmp_path)]) != 0
+    assert cli.main(["evaluate", str(pairs), "--models", str(tmp_path / "bad.onnx"), "--track-to", str(tmp_path)]) != 0
     assert [run.status for run in store.runs.values()] == ["FAILED"]
 
 
@@ -244,7 +253,7 @@ def test_a_folder_holds_what_was_tracked_and_nothing_is_sent(pairs: Path, tmp_pa
     kept = tmp_path / "kept, here"
     done = run_watched(
         "evaluate", str(pairs), "--models", "bicubic", "--metrics", "psnr_y", "--sheet", str(tmp_path / "sheet.png"),
-        "--track", str(kept),
+        "--track-to", str(kept),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "REPORTS: None" in done.stdout
@@ -262,7 +271,7 @@ def test_a_folder_holds_what_was_tracked_and_nothing_is_sent(pairs: Path, tmp_pa
 def test_a_training_is_kept_in_a_folder(pairs: Path, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
-    assert train(pairs, tmp_path / "game", "--steps", "2", "--track", str(tmp_path / "kept")) == 0
+    assert train(pairs, tmp_path / "game", "--steps", "2", "--track-to", str(tmp_path / "kept")) == 0
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'kept' / 'mlflow.db'}")
     (experiment,) = client.search_experiments(filter_string="name = 'live-sr'")
     (run,) = client.search_runs([experiment.experiment_id])
@@ -278,7 +287,7 @@ def test_a_training_is_kept_in_a_folder(pairs: Path, tmp_path: Path) -> None:
 @pytest.mark.needs("mlflow")
 def test_the_watch_sees_a_connection(pairs: Path) -> None:
     """To a port where nobody listens: it is refused, told, and seen."""
-    done = run_watched("evaluate", str(pairs), "--models", "bicubic", "--track", "http://127.0.0.1:9")
+    done = run_watched("evaluate", str(pairs), "--models", "bicubic", "--track-to", "http://127.0.0.1:9")
     assert done.returncode == 1
     assert "nothing can be tracked at http://127.0.0.1:9" in done.stderr
     assert "SEEN: " in done.stdout and "127.0.0.1" in done.stdout.splitlines()[-1]
