@@ -51,8 +51,9 @@ def add_models(
     settings: Settings,
 ) -> int:
     """Tries each model and puts it into the user's folder. Raises LiveSRError at the first that does not work; those
-    before it are kept."""
+    before it are kept. What is known of each without its content is checked first."""
     folder = paths.require_folder(paths.get_models_folder(), "models")
+    _check_beforehand(sources, name, scale, folder, replace=replace)
     options = make_trial_options(settings)
     for source in sources:
         with tempfile.TemporaryDirectory(prefix="live-sr-") as scratch, _name_address(source, scratch):
@@ -117,6 +118,33 @@ def measure_difference(small: Pixels, large: Pixels) -> float:
     scale = large.shape[0] // height
     cells = large[..., :3].reshape(height, scale, width, scale, 3).mean((1, 3))
     return float(np.abs(cells - small[..., :3]).mean())
+
+
+def _check_beforehand(
+    sources: Sequence[Path | ModelAddress], name: str | None, scale: int | None, folder: Path, *, replace: bool
+) -> None:
+    """Before anything is downloaded or converted, which may take minutes. Raises LiveSRError."""
+    user_folder.check_folder(folder)
+    wanted: set[tuple[str, int]] = set()
+    for source in sources:
+        is_address = isinstance(source, ModelAddress)
+        file = Path(source.name) if isinstance(source, ModelAddress) else source
+        if not is_address and (not file.is_file() or file.with_suffix(".toml").is_file()):
+            continue  # it is named later, as missing or by its card
+        if backends.find_published_reader(file) is not None:
+            require_reader(file)
+        final = name or zoo.get_bare_name(file)
+        _check_name(final)
+        known = scale or (zoo.get_named_scale(file) if is_address else None)
+        if known is None:
+            continue
+        if (final.lower(), known) in wanted:
+            raise UsageError(
+                f"two of these would become the model {final} x{known}", "add them one by one, with --name"
+            )
+        wanted.add((final.lower(), known))
+        if not replace:
+            _check_free(final, known, folder)
 
 
 def _download(address: ModelAddress, scratch: Path) -> Path:
@@ -240,7 +268,7 @@ def _add_first_that_works(
             with user_folder.stage(card, folder) as copy:
                 strange = _try(copy, card, options)
                 if not replace:
-                    _check_free(card, folder)
+                    _check_free(card.name, card.scale, folder)
                 user_folder.install(copy, folder)
         except ModelError:
             if card is possible[-1]:
@@ -261,10 +289,10 @@ def _check_name(name: str) -> None:
         raise UsageError(what, "give yours another name with --name")
 
 
-def _check_free(card: ModelCard, folder: Path) -> None:
+def _check_free(name: str, scale: int, folder: Path) -> None:
     taken = {(there.name.lower(), there.scale) for there in zoo.read_user_folder(folder).cards}
-    if (card.name.lower(), card.scale) in taken:
-        raise UsageError(f"you already have a model {card.label}", "replace it with --replace, or use --name")
+    if (name.lower(), scale) in taken:
+        raise UsageError(f"you already have a model {name} x{scale}", "replace it with --replace, or use --name")
 
 
 def _try(copy: ModelCard, card: ModelCard, options: EngineOptions) -> str:

@@ -51,24 +51,37 @@ def check_name(name: str) -> None:
         raise UsageError(what, "letters, digits, - _ and . only, a letter or digit first: choose one with --name")
 
 
+def check_folder(folder: Path) -> None:
+    """Makes the folder if there is none. Raises ModelError where no model can be written into it."""
+    with _name_failure(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".adding-", dir=folder):
+            pass
+
+
 @contextmanager
 def stage(card: ModelCard, folder: Path) -> Iterator[ModelCard]:
     """Copies a model into a temporary folder inside `folder`, to be tried first; its card gets its length and hash.
 
     The copy is deleted afterwards, unless `install` has moved it.
     """
+    with _name_failure(folder), tempfile.TemporaryDirectory(prefix=".adding-", dir=folder) as scratch:
+        copy = Path(scratch, f"{card.name}-x{card.scale}.onnx")
+        for suffix in (".onnx", ".safetensors"):
+            if card.onnx.with_suffix(suffix).is_file():
+                shutil.copyfile(card.onnx.with_suffix(suffix), copy.with_suffix(suffix))
+        with copy.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        whole = dataclasses.replace(card, onnx=copy, bytes=copy.stat().st_size, sha256=digest)
+        copy.with_suffix(".toml").write_text(cards.format_card(whole), encoding="utf-8")
+        yield whole
+
+
+@contextmanager
+def _name_failure(folder: Path) -> Iterator[None]:
+    """Raises a ModelError for an OSError."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".adding-", dir=folder) as scratch:
-            copy = Path(scratch, f"{card.name}-x{card.scale}.onnx")
-            for suffix in (".onnx", ".safetensors"):
-                if card.onnx.with_suffix(suffix).is_file():
-                    shutil.copyfile(card.onnx.with_suffix(suffix), copy.with_suffix(suffix))
-            with copy.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            whole = dataclasses.replace(card, onnx=copy, bytes=copy.stat().st_size, sha256=digest)
-            copy.with_suffix(".toml").write_text(cards.format_card(whole), encoding="utf-8")
-            yield whole
+        yield
     except OSError as error:
         what = f"{error.filename or folder} cannot be written: {error.strerror}"
         raise ModelError(what, "see that the folder is yours and its disk is not full") from None

@@ -120,6 +120,12 @@ def get_bare_name(path: Path) -> str:
     return re.sub(r"[-_.]x[2-8]$", "", path.stem, flags=re.IGNORECASE)
 
 
+def get_named_scale(path: Path) -> int | None:
+    """The scale in the file's name: 2 of fast-x2.onnx."""
+    named = SCALE_IN_NAME.search(path.stem)
+    return int(named[1] or named[2]) if named else None
+
+
 def _read_folder(folder: Path) -> ModelFolder:
     """The models of a folder, by name and scale."""
     found: list[ModelCard] = []
@@ -152,5 +158,4 @@ def _find_scale(path: Path) -> int | None:
         fixed = None  # `verify` says so when the model is chosen
     if fixed:
         return fixed
-    named = SCALE_IN_NAME.search(path.stem)
-    return int(named[1] or named[2]) if named else None
+    return get_named_scale(path)

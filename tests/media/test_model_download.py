@@ -7,6 +7,7 @@ import http.server
 import shutil
 import ssl
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -149,6 +150,64 @@ def test_other_addresses_are_refused_and_nothing_is_asked(
     assert cli.main(["models", "add", url]) == 2
     assert sentence in capsys.readouterr().err
     assert list_files(own) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "flags", "sentence", "code"),
+    [
+        ("fast-x2.onnx", (), '"fast" comes with live-sr', 2),
+        ("other-x2.onnx", ("--name", "Lanczos"), '"Lanczos" comes with live-sr', 2),
+        ("other-x2.onnx", ("--name", "a b"), '"a b" cannot be the name of a model', 2),
+        ("mine-x2.onnx", (), "you already have a model mine x2", 2),
+        ("other.onnx", ("--name", "Mine", "--scale", "2"), "you already have a model Mine x2", 2),
+        ("weights-x2.pth", (), "torch is not installed", 8),
+    ],
+)
+def test_what_is_known_before_a_download_is_told_before_it(
+    server: Server,
+    own: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    file: str,
+    flags: tuple[str, ...],
+    sentence: str,
+    code: int,
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    server.answers = {f"/{name}": send(NETWORK) for name in (file, "mine-x2.onnx", "last-x2.onnx")}
+    assert cli.main(["models", "add", f"{server.url}/mine-x2.onnx"]) == 0
+    kept = list_files(own)
+    server.asked.clear()
+    assert cli.main(["models", "add", f"{server.url}/last-x2.onnx", f"{server.url}/{file}", *flags]) == code
+    assert sentence in capsys.readouterr().err
+    assert (server.asked, list_files(own)) == ([], kept)
+
+
+def test_a_taken_name_can_be_replaced_or_have_another_scale(server: Server, own: Path) -> None:
+    x4 = (zoo.WEIGHTS / "turbo-x4.onnx").read_bytes()
+    server.answers = {"/mine-x2.onnx": send(NETWORK), "/mine-x4.onnx": send(x4)}
+    assert cli.main(["models", "add", f"{server.url}/mine-x2.onnx"]) == 0
+    assert cli.main(["models", "add", f"{server.url}/mine-x2.onnx", f"{server.url}/mine-x4.onnx", "--replace"]) == 0
+    assert [card.scale for card in zoo.read_user_folder(own).cards] == [2, 4]
+
+
+def test_two_addresses_of_one_command_do_not_become_one_model(
+    server: Server, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    urls = [f"{server.url}/{name}-x2.onnx" for name in ("one", "other")]
+    assert cli.main(["models", "add", *urls, "--name", "mine", "--replace"]) == 2
+    assert "two of these would become the model mine x2" in capsys.readouterr().err
+    assert (server.asked, list_files(own)) == ([], [])
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_a_download(
+    server: Server, own: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"a file in its place")
+    assert cli.main(["models", "add", f"{server.url}/mine-x2.onnx"]) == 7
+    assert f"{own} cannot be written" in capsys.readouterr().err
+    assert server.asked == []
 
 
 @pytest.mark.parametrize("name", ["..%2F..%2Fevil.onnx", "%2e%2e%2fx.onnx", ".hidden.onnx", "a%00b.onnx", "%ff.onnx"])
