@@ -5,13 +5,13 @@
 # Each RUN is a step of tools/container.sh. `python3 .ci/container.py` does all of this without Docker, and tries it.
 
 FROM debian:trixie-slim AS system
-COPY tools/container.sh /usr/local/lib/live-sr/
+COPY tools/container.sh tools/container_health.py /usr/local/lib/live-sr/
 RUN sh /usr/local/lib/live-sr/container.sh system
 ENV PATH=/opt/live-sr/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/var/lib/live-sr
 WORKDIR /var/lib/live-sr
 VOLUME /var/lib/live-sr
 EXPOSE 8080
-HEALTHCHECK CMD ["sh", "/usr/local/lib/live-sr/container.sh", "check-health"]
+HEALTHCHECK CMD ["python3", "/usr/local/lib/live-sr/container_health.py"]
 ENTRYPOINT ["live-sr"]
 CMD ["serve", "--host", "0.0.0.0"]
 

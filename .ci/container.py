@@ -70,9 +70,11 @@ def upscale(source, target, *flags):
     subprocess.run([command[0], "upscale", source, "-o", target, *flags], check=True)
     return Path(target).read_bytes()
 expected = upscale(page / "example.png", "/tmp/large.png", *engine)
-service = subprocess.Popen([*command, *engine], stdout=subprocess.PIPE, text=True)
+service = subprocess.Popen([*command, *engine, "--port", "0"], stdout=subprocess.PIPE, text=True)
 port, token = re.search(r":(\\d+)/#token=(\\S+)", service.stdout.readline()).groups()
-subprocess.run(HEALTH, check=True)
+def check_health():
+    return subprocess.run(HEALTH, check=True, capture_output=True, text=True).stdout
+assert f":{port}/healthz: ok" in check_health(), "the health check asks elsewhere than where the service listens"
 body = b'--x\\r\\nContent-Disposition: form-data; name="file"; filename="a.png"\\r\\n\\r\\n%b\\r\\n--x--\\r\\n'
 request = urllib.request.Request(
     f"http://127.0.0.1:{port}/upscale/file", body % (page / "example.png").read_bytes(),
@@ -81,6 +83,7 @@ request = urllib.request.Request(
 answer = urllib.request.urlopen(request).read()
 service.terminate()
 assert service.wait() in (0, -15), "the service ends with an error"  # uvicorn ends by the signal that it was sent
+assert "no service" in check_health(), "a container that does other work is said to be ill"
 assert answer == expected, "the service makes another picture than the command line"
 assert upscale(clip, "/tmp/large.mp4", "--model", "bilinear", "--scale", "2")
 native = subprocess.run([command[0], "doctor"], capture_output=True, text=True).stdout

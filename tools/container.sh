@@ -4,7 +4,6 @@
 #   container.sh system                    what live-sr needs of Debian, and a user for it
 #   container.sh tools                     what the next step needs
 #   container.sh install SOURCE EXTRA...   live-sr from a folder, with these extras, into /opt/live-sr
-#   container.sh check-health              whether the service in this container works
 set -eu
 
 target=/opt/live-sr
@@ -63,17 +62,12 @@ remove_unused() { # SITE-PACKAGES
     find "$1/numpy" -type d -name tests -prune -exec rm -rf {} +
 }
 
-check_health() {
-    "$target/bin/python" -c 'from urllib.request import urlopen; urlopen("http://127.0.0.1:8080/healthz", timeout=10)'
-}
-
 step=$1
 shift
 case $step in
     system) install_system ;;
     tools) install_packages python3-venv gcc libc6-dev ;;
     install) install_live_sr "$@" ;;
-    check-health) check_health ;;
     *)
         echo "container.sh: there is no step $step" >&2
         exit 2
