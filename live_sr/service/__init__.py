@@ -10,6 +10,7 @@ changes       wakes those who wait for a job, on the event loop
 gate          what every request must pass: address, token, size, place in the queue
 service       all of these in one value, for the routes
 routes, job_routes, replies   the interface over HTTP
+measuring     measures networks in a process of its own
 figures       how good and how fast the networks are, for the page
 metrics       figures for Prometheus
 page/         the web page

@@ -7,22 +7,30 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 
 from live_sr import __version__
-from live_sr.engines.options import EngineOptions
-from live_sr.errors import LiveSRError
-from live_sr.manage.model_speed import measure_speed
 from live_sr.models.card import ModelCard
 from live_sr.models.resolve import Kind, list_models
 from live_sr.pipeline.frame import Size
 from live_sr.service.jobs import MEASUREMENT, ServiceJob
+from live_sr.service.measuring import MeasuringProcess, Speed
 from live_sr.service.replies import Figure, ScoresReply
 from live_sr.service.store import JobStore
 
 log = logging.getLogger(__name__)
 
 SIZE = Size(480, 270)
-SPEED = "speed"  # in the names of settings in the store
+SPEED = "measured"  # in the names of settings in the store
+
+
+@dataclass(frozen=True)
+class MeasurementProgress:
+    """How many networks are done, of how many, and those that were left out, each with the reason."""
+
+    done: int
+    total: int
+    left_out: tuple[str, ...]
 
 
 def make_job() -> ServiceJob:
@@ -40,25 +48,26 @@ def list_figures(store: JobStore) -> list[Figure]:
     return [_make_figure(card, store) for card in list_networks()]
 
 
-def measure_networks(store: JobStore, options: EngineOptions) -> Iterator[tuple[int, int]]:
-    """Measures one network after another, and keeps its frames a second; yields (done, in all) before each and at the
-    end. One that cannot run is left out. Raises StoreFailed.
+def measure_networks(store: JobStore, process: MeasuringProcess, limit_s: float) -> Iterator[MeasurementProgress]:
+    """Measures one network after another, and keeps its frames a second; yields before each and at the end.
+
+    One that cannot run, or takes longer than `limit_s` seconds, is left out. Raises MeasuringStopped or StoreFailed.
     """
     networks = list_networks()
+    left_out: list[str] = []
     for done, card in enumerate(networks):
-        yield done, len(networks)
-        try:
-            fps, engine = measure_speed(card, SIZE, options)
-        except LiveSRError as error:  # such as a damaged file among the user's own
-            log.warning("%s is not measured: %s", card.label, error.message)
-            continue
-        store.write_setting(_name_setting(card), json.dumps([__version__, fps, engine]))
-    yield len(networks), len(networks)
+        yield MeasurementProgress(done, len(networks), tuple(left_out))
+        speed, trouble = process.measure(card, SIZE, limit_s)
+        if speed.fps is None:
+            left_out.append(f"{card.label}: {speed.left_out}")
+            log.warning("%s is not measured: %s", card.label, trouble or speed.left_out)
+        store.write_setting(_name_setting(card), json.dumps([__version__, asdict(speed)]))
+    yield MeasurementProgress(len(networks), len(networks), tuple(left_out))
 
 
 def _make_figure(card: ModelCard, store: JobStore) -> Figure:
-    version, fps, engine = json.loads(store.read_setting(_name_setting(card)) or '["", 0, ""]')
-    measured = version == __version__
+    version, values = json.loads(store.read_setting(_name_setting(card)) or '["", {}]')
+    speed = Speed(**values) if version == __version__ else Speed(None)
     return Figure(
         model=card.name,
         scale=card.scale,
@@ -66,8 +75,9 @@ def _make_figure(card: ModelCard, store: JobStore) -> Figure:
             game: ScoresReply(model=scores.model, bicubic=scores.bicubic, lanczos=scores.lanczos)
             for game, scores in card.psnr_y.items()
         },
-        fps=fps if measured else None,
-        engine=engine if measured else "",
+        fps=speed.fps,
+        engine=speed.engine,
+        left_out=speed.left_out,
     )
 
 

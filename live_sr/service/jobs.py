@@ -32,7 +32,7 @@ class ServiceJob:
     source and target: file names in the job's folder, made here. scale: 0 is the model's default. temporary: its client
     waits for it, so it does not outlive the process. starts: how often it was begun. done and total: frames, of which a
     picture has one, or networks of a measurement. created and ended: seconds since the epoch; ended is 0 before.
-    message: why it failed.
+    message: why it failed, or what a measurement left out.
     """
 
     id: str

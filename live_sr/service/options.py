@@ -31,7 +31,7 @@ class ServiceOptions:
     """host and port: where it listens; port 0 is a free one. folder: where jobs and uploaded models are kept.
 
     token: what every request must bring; empty: none is needed. model: the one that is used until another is chosen.
-    keep_hours: how long the files of an ended job are kept.
+    keep_hours: how long the files of an ended job are kept. measure_s: how long one network may take to be measured.
     """
 
     host: str
@@ -42,6 +42,7 @@ class ServiceOptions:
     limits: ServiceLimits = field(default_factory=ServiceLimits)
     engine: EngineOptions = field(default_factory=EngineOptions)
     keep_hours: float = 24.0
+    measure_s: float = 60.0
 
     def hide_folder(self, text: str) -> str:
         """A sentence for a client, which need not know where the files are."""

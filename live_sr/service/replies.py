@@ -66,6 +66,7 @@ class Figure(BaseModel):
     psnr_y: dict[str, ScoresReply] = Field(description="on frames that it was not trained with, by game")
     fps: float | None = Field(description="frames of 480x270 a second on this machine; null: not measured")
     engine: str = Field(description="that was measured")
+    left_out: str = Field(description="why the last measurement has no speed of it")
 
 
 class JobReply(BaseModel):
@@ -77,7 +78,7 @@ class JobReply(BaseModel):
     total: int = Field(description="frames; 0 until they are counted")
     model: str
     scale: int
-    message: str = Field(description="why it failed")
+    message: str = Field(description="why it failed, or what a measurement left out")
     result: str | None = Field(description="where the result is, once the job is finished")
 
     @classmethod

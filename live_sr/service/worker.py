@@ -17,6 +17,7 @@ from live_sr.service import figures
 from live_sr.service.catalogue import ModelCatalogue
 from live_sr.service.changes import Changes
 from live_sr.service.jobs import MEASUREMENT, JobState, QueueFull, ServiceJob, StoreFailed
+from live_sr.service.measuring import MeasuringProcess, MeasuringStopped
 from live_sr.service.metrics import ServiceMetrics
 from live_sr.service.options import ServiceOptions
 from live_sr.service.store import JobStore
@@ -161,7 +162,7 @@ class JobWorker:
         try:
             if job.starts >= MAX_STARTS:
                 raise LiveSRError(f"the service ended {job.starts} times during this job", "try another file")
-            self._do_job(job)
+            message = self._do_job(job)
         except JobStopped:
             return (JobState.CANCELLED if self._is_cancelled(job) else JobState.QUEUED), ""
         except LiveSRError as error:
@@ -171,7 +172,7 @@ class JobWorker:
         except Exception as error:  # one job must not end the others
             log.exception("job %s failed", job.id)
             return JobState.FAILED, f"unexpected error: {type(error).__name__}"
-        return (JobState.CANCELLED if self._is_cancelled(job) else JobState.FINISHED), ""
+        return (JobState.CANCELLED if self._is_cancelled(job) else JobState.FINISHED), message
 
     def _end_job(self, job: ServiceJob, state: JobState, message: str) -> None:
         if state is JobState.QUEUED:
@@ -182,11 +183,10 @@ class JobWorker:
         with self._changed:
             self._cancelled.discard(job.id)
 
-    def _do_job(self, job: ServiceJob) -> None:
-        """Raises LiveSRError or JobStopped."""
+    def _do_job(self, job: ServiceJob) -> str:
+        """What is to be told at its end. Raises LiveSRError or JobStopped."""
         if job.kind == MEASUREMENT:
-            self._measure(job)
-            return
+            return self._measure(job)
         model = self._catalogue.find(job.model)
         scaling = ScalingOptions(model, job.scale or None, engine=self._options.engine)
         folder = self.get_folder(job.id)
@@ -195,21 +195,28 @@ class JobWorker:
             self._store.report(job.id, 0, 1)
             self._open_images(scaling).upscale(source, target)
             self._store.report(job.id, 1, 1)
-            return
+            return ""
         self._close_images()  # one engine at a time
         run = self._make_runner(job)
         try:
             video.upscale_video(source, target, scaling, ENCODING, OutputOptions(resume=True), run=run)
         except JobChanged:  # it was begun with another engine or version of live-sr, whose frames may differ
             video.upscale_video(source, target, scaling, ENCODING, OutputOptions(discard=True), run=run)
+        return ""
 
-    def _measure(self, job: ServiceJob) -> None:
+    def _measure(self, job: ServiceJob) -> str:
+        """Which networks were left out, and why. Raises JobStopped."""
         self._close_images()  # one engine at a time
-        for done, total in figures.measure_networks(self._store, self._options.engine):
-            self._store.report(job.id, done, total)
-            self._changes.notify()
-            if self._must_stop(job):
-                raise JobStopped
+        left_out: tuple[str, ...] = ()
+        try:
+            with MeasuringProcess(self._options.engine, lambda: self._must_stop(job)) as process:
+                for progress in figures.measure_networks(self._store, process, self._options.measure_s):
+                    self._store.report(job.id, progress.done, progress.total)
+                    self._changes.notify()
+                    left_out = progress.left_out
+        except MeasuringStopped:
+            raise JobStopped from None
+        return f"left out: {'; '.join(left_out)}" if left_out else ""
 
     def _make_runner(self, job: ServiceJob) -> video.SegmentRunner:
         """What makes the segments of a video, reports the progress, and stops when it should."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -21,16 +22,21 @@ from typing import Any
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 from patience import until
 from video_clips import clip, pictures
 
 from live_sr import cli, service
+from live_sr.engines.options import EngineOptions
+from live_sr.models.card import ModelCard
 from live_sr.models.resolve import list_models, resolve
 from live_sr.pipeline.frame import Size
+from live_sr.service import figures
 from live_sr.service.jobs import JobState, ServiceJob, StoreFailed
 from live_sr.service.options import ServiceOptions
 from live_sr.service.store import JobStore
+from tools import container_health
 
 pytestmark = pytest.mark.needs("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 
@@ -355,6 +361,77 @@ def test_the_table_has_the_quality_of_each_network_and_the_speed_that_was_measur
         server.end()
 
 
+def write_slow_network(path: Path) -> None:
+    """A thousand convolutions with the same weights, which take minutes for a frame."""
+    onnx = pytest.importorskip("onnx")
+    make_node, from_array = onnx.helper.make_node, onnx.numpy_helper.from_array
+    nodes = [make_node("Concat", ["rgb"] * 64, ["0"], axis=1)]
+    nodes += [make_node("Conv", [str(n), "weights"], [str(n + 1)], pads=[1] * 4) for n in range(1000)]
+    nodes += [
+        make_node("Conv", ["1000", "last"], ["cells"]),
+        make_node("DepthToSpace", ["cells"], ["enlarged"], blocksize=2),
+    ]
+    ports = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3, f"{name} h", f"{name} w"])
+        for name in ("rgb", "enlarged")
+    ]
+    random = np.random.default_rng(1)
+    weights = random.normal(0, 0.02, (192, 192, 3, 3)).astype(np.float32)
+    constants = [from_array(weights, "weights"), from_array(weights[:12, :, :1, :1], "last")]
+    graph = onnx.helper.make_graph(nodes, "slow", ports[:1], ports[1:], constants)
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+
+
+def make_measuring_service(folder: Path, limit_s: float) -> Any:
+    from live_sr.service.service import Service  # needs FastAPI
+
+    for name in ("jobs", "models"):
+        (folder / name).mkdir()
+    engine = EngineOptions("openvino")
+    return Service(ServiceOptions("127.0.0.1", 0, folder, "", "nearest", engine=engine, measure_s=limit_s))
+
+
+@pytest.mark.parametrize(
+    ("name", "limit_s", "why"),
+    [("slow", 0.5, "it takes more than 0.5 s"), ("damaged", 1e9, "it does not run here")],
+)
+def test_a_network_that_cannot_be_measured_is_left_out_and_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, limit_s: float, why: str
+) -> None:
+    write_slow_network(tmp_path / "slow.onnx")
+    (tmp_path / "damaged.onnx").write_bytes((tmp_path / "slow.onnx").read_bytes()[:-99])
+    monkeypatch.setattr(figures, "list_networks", lambda: [ModelCard(name, 2, tmp_path / f"{name}.onnx")])
+    here = make_measuring_service(tmp_path, limit_s)
+    job = here.begin_measurement().id
+    here.worker.start()
+    try:
+        until(lambda: here.store.get(job).state.is_final, "the measurement ends")
+        ended = here.store.get(job)
+        assert (ended.state, ended.message) == (JobState.FINISHED, f"left out: {name} x2: {why}")
+        assert [(row.fps, row.left_out) for row in figures.list_figures(here.store)] == [(None, why)]
+        assert multiprocessing.active_children() == []
+    finally:
+        here.close()
+
+
+def test_a_measurement_is_cancelled_in_the_middle_of_a_frame(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_slow_network(tmp_path / "slow.onnx")
+    monkeypatch.setattr(figures, "list_networks", lambda: [ModelCard("slow", 2, tmp_path / "slow.onnx")])
+    here = make_measuring_service(tmp_path, 1e9)
+    job = here.begin_measurement().id
+    here.worker.start()
+    try:
+        (process,) = until(lambda: multiprocessing.active_children() or None, "a process measures")
+        watched = psutil.Process(process.pid)
+        until(lambda: watched.cpu_times().user > 5, "it is at work")
+        here.worker.cancel(job)
+        until(lambda: here.store.get(job).state is JobState.CANCELLED, "it ends")
+        assert not watched.is_running()
+    finally:
+        here.close()
+
+
 def test_those_who_ask_at_the_same_moment_get_one_measurement(tmp_path: Path) -> None:
     from live_sr.service.service import Service  # needs FastAPI
 
@@ -399,6 +476,37 @@ def test_an_address_for_others_needs_the_token(tmp_path: Path) -> None:
         assert server.ask("GET", "/", Authorization="").status == 200, "the page asks with the token that it was given"
     finally:
         server.end()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of a container, which has Linux")
+def test_the_health_check_of_a_container_asks_where_the_service_listens(
+    server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    everywhere = Server(tmp_path / "service", "--host", "0.0.0.0", token="a secret of some length")
+    try:
+        for running in (server, everywhere):
+            process = Path("/proc", str(running.process.pid))
+            assert process in container_health.find_services()
+            with monkeypatch.context() as patch:  # other tests may have services of their own
+                patch.setattr(container_health, "find_services", lambda only=process: [only])
+                assert container_health.main() == 0
+                assert capsys.readouterr().out == f"http://127.0.0.1:{running.port}/healthz: ok\n"
+                patch.setattr(container_health, "TIMEOUT_S", 0.5)
+                running.process.send_signal(signal.SIGSTOP)
+                try:
+                    assert container_health.main() == 1, "it does not answer"
+                    assert f":{running.port}/healthz: " in capsys.readouterr().out
+                finally:
+                    running.process.send_signal(signal.SIGCONT)
+    finally:
+        everywhere.end()
+    monkeypatch.setattr(container_health, "find_services", list)
+    assert container_health.main() == 0, "a container that upscales a file is not ill"
+    loopback, everywhere_6 = "00000000000000000000000001000000", "0" * 32
+    if sys.byteorder == "little":
+        assert container_health.format_address(loopback, "1F90") == "[::1]:8080"
+    assert container_health.format_address(everywhere_6, "1F90") == "[::1]:8080"
 
 
 def test_what_prevents_a_start_is_one_sentence(

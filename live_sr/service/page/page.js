@@ -168,7 +168,7 @@ async function loadFigures() {
     const gains = Object.values(figure.psnr_y).map((scores) => scores.model - scores.bicubic);
     const [least, most] = [Math.min(...gains), Math.max(...gains)].map((gain) => gain.toFixed(1));
     const gain = !gains.length ? "–" : least === most ? `${most} dB` : `${least} to ${most} dB`;
-    const fps = figure.fps === null ? "not measured" : figure.fps.toFixed(figure.fps < 10 ? 1 : 0);
+    const fps = figure.fps === null ? figure.left_out || "not measured" : figure.fps.toFixed(figure.fps < 10 ? 1 : 0);
     const row = document.createElement("tr");
     for (const text of [figure.model, `×${figure.scale}`, gain, fps, figure.engine]) row.insertCell().textContent = text;
     return row;
