@@ -10,10 +10,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import Self
+from typing import Any, Protocol, Self
 
 from live_sr.engines.options import EngineOptions
 from live_sr.errors import LiveSRError
@@ -35,6 +34,15 @@ class Speed:
     fps: float | None
     engine: str = ""
     left_out: str = ""
+
+
+class Connection(Protocol):
+    """One end of a pipe, whose class is another one on each system."""
+
+    def send(self, obj: Any, /) -> None: ...
+    def recv(self) -> Any: ...
+    def poll(self, timeout: float = 0.0, /) -> bool: ...
+    def close(self) -> None: ...
 
 
 class MeasuringProcess:
@@ -81,6 +89,7 @@ class MeasuringProcess:
             self._running = process, ours
             self._wait(ours, None)
             ours.recv()  # the time of a network begins when everything is imported
+            return ours
         return self._running[1]
 
     def _wait(self, connection: Connection, limit_s: float | None) -> bool:
