@@ -203,7 +203,7 @@ def main() -> int:
     load.set_defaults(run=run_load)
     kill = actions.add_parser("kill")
     kill.add_argument("--kills", type=int, default=10, metavar="N")
-    kill.add_argument("--frames", type=int, default=240, metavar="N", help="of each video (240)")
+    kill.add_argument("--frames", type=int, default=180, metavar="N", help="of each video (180)")
     kill.add_argument("--seed", type=int, default=1)
     kill.set_defaults(run=run_kills)
     a = parser.parse_args()
