@@ -82,6 +82,8 @@ def find_kind(path: Path, shown: str) -> str:
     """
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
+    if not head:
+        raise UsageError(f"{shown} is empty", "choose another file")
     if kinds.detect_image_format(head):
         return "picture"
     if kinds.is_video_head(head) or head.startswith(OGG):

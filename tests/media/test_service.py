@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import json
 import multiprocessing
-import os
 import re
 import signal
 import socket
 import sqlite3
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -25,6 +22,7 @@ import numpy as np
 import psutil
 import pytest
 from patience import until
+from running_service import BOUNDARY, Answer, Server
 from video_clips import clip, pictures
 
 from live_sr import cli, service
@@ -40,82 +38,7 @@ from tools import container_health
 
 pytestmark = pytest.mark.needs("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 
-ROOT = Path(__file__).parents[2]
 SMALL = ("--max-mb", "1", "--max-megapixels", "1", "--max-seconds", "5", "--queue", "1")
-BOUNDARY = "a-line-between-parts"
-
-
-class Answer:
-    """Status, headers and body of an answer."""
-
-    def __init__(self, response: http.client.HTTPResponse) -> None:
-        self.status, self.headers, self.body = response.status, response.headers, response.read()
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-
-class Server:
-    """A running service. Its requests bring `token`, if it has one."""
-
-    def __init__(self, folder: Path, *flags: str, token: str = "") -> None:
-        self.folder, self.token = folder, token
-        folder.mkdir(exist_ok=True)
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "live_sr", "serve", "--port", "0", "--model", "lanczos", "--folder", folder, *flags],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "LIVE_SR_TOKEN": token},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        found = re.search(r"http://[\d.]+:(\d+)/", line)
-        assert found, f"it does not serve: {line}"
-        self.port = int(found[1])
-
-    def end(self, number: int = signal.SIGKILL) -> int:
-        self.process.send_signal(number)
-        code = self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return code
-
-    def open(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection("127.0.0.1", self.port)
-
-    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> Answer:
-        if self.token:
-            headers.setdefault("Authorization", f"Bearer {self.token}")
-        with closing(self.open()) as connection:
-            connection.request(method, path, body, headers)
-            return Answer(connection.getresponse())
-
-    def send(self, path: str, data: bytes, name: str, **fields: object) -> Answer:
-        """Sends a form with a file."""
-        lines = [
-            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{k}"\r\n\r\n{v}\r\n' for k, v in fields.items()
-        ]
-        lines.append(f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n')
-        body = "".join(lines).encode() + data + f"\r\n--{BOUNDARY}--\r\n".encode()
-        return self.ask("POST", path, body, **{"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"})
-
-    def begin(self, source: Path, **fields: object) -> str:
-        """Begins a job; its id."""
-        answer = self.send("/jobs", source.read_bytes(), source.name, **fields)
-        assert answer.status == 202, answer.body
-        return str(answer.json["id"])
-
-    def watch(self, job: str) -> Iterator[dict[str, Any]]:
-        """The states of a job, from its events, until they end."""
-        with closing(self.open()) as connection:
-            connection.request("GET", f"/jobs/{job}/events")
-            response = connection.getresponse()
-            assert response.headers["Content-Type"].startswith("text/event-stream")
-            for line in response:
-                if line.startswith(b"data: "):
-                    yield json.loads(line[6:])
 
 
 def wait_until_running(server: Server, job: str) -> None:
@@ -303,6 +226,7 @@ def test_a_name_never_becomes_a_path(server: Server, tmp_path: Path) -> None:
         refused = server.send("/upscale/file", make_picture(), "a.png", model=name)
         assert (refused.status, "no model called" in refused.json["detail"]) == (422, True), name
     playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n/etc/passwd\n#EXT-X-ENDLIST\n"
+    assert server.send("/jobs", b"", "a.png").json["detail"] == "a.png is empty"
     assert "no picture and no video" in server.send("/jobs", playlist, "film.ts").json["detail"]
     assert server.ask("GET", "/jobs/..%2F..%2Fjobs.sqlite").status in (404, 422)
 

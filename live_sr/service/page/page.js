@@ -11,15 +11,31 @@ let job = null;
 let source = null; // the chosen File
 const urls = new Set(); // of the shown pictures, given back with the next ones
 
+/** Nobody answers: the service does not run, or is being started again. */
+class Unreachable extends Error {}
+
 async function ask(path, options = {}) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  const answer = await fetch(path, { ...options, headers: { ...headers, ...options.headers } });
+  const answer = await fetch(path, { ...options, headers: { ...headers, ...options.headers } }).catch(() => {
+    const what = options.body ? "the file cannot be read or sent" : "the service cannot be reached";
+    throw new Unreachable(`${what}: see that the service runs, and try again`);
+  });
+  if (answer.status === 401) {
+    throw new Error("this page needs the service's token: open it with the address that live-sr printed, or with #token=TOKEN behind it");
+  }
   if (!answer.ok) {
     const said = await answer.json().catch(() => ({ detail: `the service answered ${answer.status}` }));
     throw new Error([said.detail, said.remedy].filter(Boolean).join(": "));
   }
   return answer;
 }
+
+function showNote(text) {
+  find("note").textContent = text;
+  find("note").hidden = !text;
+}
+
+const formatBytes = (bytes) => (bytes < 1e5 ? `${Math.ceil(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
 function showError(error) {
   find("error").textContent = error ? String(error.message || error) : "";
@@ -52,7 +68,7 @@ function listScales(wanted) {
 function choose(file) {
   source = file || null;
   find("chosen").textContent = file
-    ? `${file.name}, ${(file.size / 1e6).toFixed(1)} MB`
+    ? `${file.name}, ${formatBytes(file.size)}`
     : "or press Enter to choose a file";
   find("go").disabled = !source || isBusy();
 }
@@ -98,23 +114,31 @@ async function follow(id) {
         showJob();
       }
     } catch (error) {
-      if (!(error instanceof TypeError)) throw error; // a TypeError: the connection was lost
+      if (!(error instanceof Unreachable || error instanceof TypeError)) throw error; // a TypeError: it was lost meanwhile
     }
     if (FINAL.includes(job.state)) return;
     await new Promise((done) => setTimeout(done, 1000)); // the service restarts: the job goes on
   }
 }
 
+/** What is to be seen of an ended job. `finish` is called if it went well. */
+async function concludeJob(finish) {
+  if (job.state === "failed") throw new Error(job.message);
+  if (job.state === "cancelled") showNote(`${job.name} was cancelled`);
+  else if (job.message) showNote(job.message);
+  if (job.state === "finished") await finish();
+}
+
 /** Has the service begin a job, and follows it to its end. `finish` is called if it went well. */
 async function runJob(path, body, finish) {
   showError(null);
+  showNote("");
   try {
     job = await (await ask(path, { method: "POST", body })).json();
     sessionStorage.setItem("job", job.id);
     showJob();
     await follow(job.id);
-    if (job.state === "failed") throw new Error(job.message);
-    if (job.state === "finished") await finish();
+    await concludeJob(finish);
   } catch (error) {
     showError(error);
   } finally {
@@ -141,25 +165,44 @@ async function showResult(file) {
   for (const url of urls) URL.revokeObjectURL(url);
   urls.clear();
   const url = makeUrl(made);
-  const picture = job.kind === "picture";
-  find("compare").hidden = !picture || !file;
-  find("film").hidden = picture;
+  find("compare").hidden = find("film").hidden = true;
   find("result").hidden = false;
   const named = /filename\*?=(?:utf-8'')?"?([^";]+)/i.exec(answer.headers.get("content-disposition") || "");
   find("download").href = url;
   find("download").download = named ? decodeURIComponent(named[1]) : job.name;
-  find("facts").textContent = `${find("download").download}, ${(made.size / 1e6).toFixed(1)} MB`;
-  if (picture && file) {
-    find("after").src = url;
-    find("before").src = makeUrl(file);
-    await find("after").decode().catch(() => {});
-    const { naturalWidth, naturalHeight } = find("after");
-    find("facts").textContent += `, ${naturalWidth}×${naturalHeight}`;
-    find("slider").focus();
-  } else if (!picture) {
-    find("film").src = url;
-    find("film").focus();
-  }
+  find("facts").textContent = `${find("download").download}, ${formatBytes(made.size)}`;
+  if (job.kind === "picture") await showPicture(url, file);
+  else showFilm(url);
+}
+
+/** Shows a picture, with a dividing line if the one before it, a File, can be shown as well. */
+async function showPicture(url, file) {
+  const load = (image, from) => {
+    image.src = from;
+    return image.decode().then(() => true, () => false);
+  };
+  if (!(await load(find("after"), url))) return tellUnknown();
+  const { naturalWidth, naturalHeight } = find("after");
+  find("facts").textContent += `, ${naturalWidth}×${naturalHeight}`;
+  find("stage").classList.toggle("alone", !file || !(await load(find("before"), makeUrl(file))));
+  find("compare").hidden = false;
+  find("slider").focus();
+}
+
+function showFilm(url) {
+  const film = find("film");
+  film.onerror = () => {
+    film.hidden = true;
+    tellUnknown();
+  };
+  film.src = url;
+  film.hidden = false;
+  film.focus();
+}
+
+function tellUnknown() {
+  find("facts").textContent += ", of a kind that this browser cannot show";
+  find("download").focus();
 }
 
 async function loadFigures() {
@@ -233,8 +276,7 @@ async function begin() {
   try {
     job = await (await ask(`/jobs/${left}`)).json();
     await follow(left);
-    if (job.state === "failed") throw new Error(job.message);
-    if (job.state === "finished" && job.result) await showResult(null);
+    await concludeJob(async () => job.result && showResult(null));
     if (job.kind === "measurement") await loadFigures();
   } finally {
     sessionStorage.removeItem("job");
