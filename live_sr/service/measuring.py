@@ -36,7 +36,7 @@ class Speed:
     left_out: str = ""
 
 
-class Connection(Protocol):
+class PipeEnd(Protocol):
     """One end of a pipe, whose class is another one on each system."""
 
     def send(self, obj: Any, /) -> None: ...
@@ -52,7 +52,7 @@ class MeasuringProcess:
         """must_stop: called ten times a second."""
         self._options = options
         self._must_stop = must_stop
-        self._running: tuple[BaseProcess, Connection] | None = None
+        self._running: tuple[BaseProcess, PipeEnd] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +79,7 @@ class MeasuringProcess:
             return answer, ""
         return Speed(None, left_out="it does not run here"), answer
 
-    def _get_connection(self) -> Connection:
+    def _get_connection(self) -> PipeEnd:
         if self._running is None:
             ours, theirs = multiprocessing.Pipe()
             context = multiprocessing.get_context("spawn")  # a fork would have copies of locks that nobody releases
@@ -92,7 +92,7 @@ class MeasuringProcess:
             return ours
         return self._running[1]
 
-    def _wait(self, connection: Connection, limit_s: float | None) -> bool:
+    def _wait(self, connection: PipeEnd, limit_s: float | None) -> bool:
         """Whether there is an answer within the limit. Raises MeasuringStopped."""
         end = None if limit_s is None else time.monotonic() + limit_s
         while not connection.poll(POLL_S):
@@ -112,7 +112,7 @@ class MeasuringProcess:
             connection.close()
 
 
-def _work(connection: Connection, options: EngineOptions) -> None:
+def _work(connection: PipeEnd, options: EngineOptions) -> None:
     """The process: answers each network with its Speed, or with a sentence why there is none."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which ends this one
     from live_sr.manage.model_speed import measure_speed

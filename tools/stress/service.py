@@ -40,7 +40,7 @@ LEAST_S, MOST_S = 0.2, 3.0  # from the moment that it serves until it is killed
 BOUNDARY = "a-line-between-parts"
 
 
-class Service:
+class ServiceProcess:
     """A running service, at a free port of 127.0.0.1."""
 
     def __init__(self, folder: Path) -> None:
@@ -71,7 +71,7 @@ class Service:
 class Load:
     """What the clients do together."""
 
-    def __init__(self, service: Service, form: bytes, expected: bytes) -> None:
+    def __init__(self, service: ServiceProcess, form: bytes, expected: bytes) -> None:
         self._service, self._form, self._expected = service, form, expected
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -138,7 +138,7 @@ def run_load(a: argparse.Namespace, folder: Path) -> bool:
     noise = np.random.default_rng(5).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     cv2.imwrite(str(picture), noise)
     expected = upscale(picture, folder / "large.png", SCALE)
-    service = Service(folder / "service")
+    service = ServiceProcess(folder / "service")
     try:
         load = Load(service, make_form(picture.read_bytes(), picture.name, SCALE), expected)
         memory = load.run(a.clients, 60 * a.minutes)
@@ -158,7 +158,7 @@ def run_kills(a: argparse.Namespace, folder: Path) -> bool:
     for number, clip in enumerate(clips):
         make_clip(clip, a.frames + number)
     expected = [upscale(clip, folder / f"large-{clip.name}", VIDEO_SCALE) for clip in clips]
-    service = Service(folder / "service")
+    service = ServiceProcess(folder / "service")
     jobs = [begin_job(service, clip) for clip in clips]
     states: list[dict[str, object]] = []
     kills = 0
@@ -176,7 +176,7 @@ def run_kills(a: argparse.Namespace, folder: Path) -> bool:
         kills += 1
         told = ", ".join("{state} at frame {done}".format(**state) for state in states)
         print(f"kill {kills}: {told}", flush=True)
-        service = Service(folder / "service")
+        service = ServiceProcess(folder / "service")
     same = [
         state["state"] == "finished" and service.fetch(f"/jobs/{job}/result") == right
         for state, job, right in zip(states, jobs, expected, strict=True)
@@ -186,7 +186,7 @@ def run_kills(a: argparse.Namespace, folder: Path) -> bool:
     return all(same) and kills == a.kills
 
 
-def begin_job(service: Service, clip: Path) -> str:
+def begin_job(service: ServiceProcess, clip: Path) -> str:
     """Its id."""
     with closing(service.connect()) as connection:
         headers = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
