@@ -10,6 +10,7 @@ from live_sr.pipeline.frame import Size
 
 FULL = 97  # per cent of load: the GPU has no time left
 HOLD_S = 5.0
+WHOLE = 0.95  # of the pictures: where less had to be drawn, their time says nothing about the next second
 SLOWER = 1.5  # times the undisturbed upscaling time, and
 SLOWER_MS = 1.0  # at least this much longer: players do not notice less
 MARGIN = 0.05  # frames vary in length, and switching between two programs costs GPU time
@@ -54,7 +55,8 @@ class GpuContention:
         what = (load.info, load.size)
         if what != self._what or load.building:
             self._what, self._since, self._alone_ms = what, now_s, 0.0
-        if gpu_load is None or game_fps <= 0 or not load.has_enough_frames or now_s - self._since < SETTLE_S + WINDOW_S:
+        is_settled = now_s - self._since >= SETTLE_S + WINDOW_S
+        if gpu_load is None or game_fps <= 0 or not load.has_enough_frames or load.drawn < WHOLE or not is_settled:
             self._full.clear()
             return ""
         self._alone_ms = min(load.p50_ms, self._alone_ms or load.p50_ms)

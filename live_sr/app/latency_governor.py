@@ -36,7 +36,10 @@ PROCESSOR_FILTER = "bicubic"  # the cheapest level on a processor, where even th
 
 @dataclass(frozen=True)
 class UpscaleLoad:
-    """Which engine upscaled in the last second, and how long a frame took. building: another engine is being built."""
+    """Which engine upscaled in the last second, and how long a frame took.
+
+    building: another engine is being built. drawn: the share of the pictures that had to be enlarged.
+    """
 
     info: EngineInfo
     p50_ms: float
@@ -44,6 +47,7 @@ class UpscaleLoad:
     frames: int
     size: Size | None = None  # of the game's frames
     building: bool = False
+    drawn: float = 1.0
 
     @classmethod
     def of(
@@ -51,7 +55,8 @@ class UpscaleLoad:
     ) -> UpscaleLoad:
         """`report`: of the last WINDOW_S."""
         upscale = report.stages.get("upscale", Percentiles(0.0, 0.0, 0.0, 0.0))
-        return cls(job, upscale.p50, upscale.p95, round(report.shown_fps * report.seconds), size, building)
+        frames = round(report.shown_fps * report.seconds)
+        return cls(job, upscale.p50, upscale.p95, frames, size, building, report.drawn)
 
     @property
     def has_enough_frames(self) -> bool:

@@ -71,6 +71,11 @@ def test_the_cap_leaves_time_for_one_upscaling_a_frame(game_fps: float, alone_ms
         ("the load is not known", [(CALM, None, 60.0)] * 5 + [(SLOW, None, 100.0)] * 60, []),
         ("for moments only", ([(CALM, 60, 60.0)] * 5 + [(SLOW, 99, 100.0)] * 4) * 20, []),
         ("hardly a frame to judge by", [(replace(SLOW, frames=3), 99, 3.0)] * 60, []),
+        (
+            "a menu, of which little is drawn, takes less than the game behind it",
+            [(replace(CALM, p50_ms=0.3, p95_ms=0.4, drawn=0.02), 99, 200.0)] * 9 + [(CALM, 99, 100.0)] * 60,
+            [],
+        ),
         ("while something is built", [(CALM, 60, 60.0)] * 5 + [(replace(SLOW, building=True), 99, 100.0)] * 60, []),
         (
             "a dearer model is not the game's fault",
