@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from live_sr.errors import EngineError
+from live_sr.nvidia.cuda_api import DevicePlace
 from live_sr.pipeline.frame import Pixels, Size
 
 GL = 1  # the queue of OpenGL's own commands
@@ -377,17 +378,28 @@ class FakeCuda:
 
         self.enqueue_work("copy in", stream, pixels, self.at(address), work)
 
-    def download(self, into: Pixels, address: int, pitch: int, stream: int) -> None:
-        self.crop("copy out", into, address, pitch, stream)
+    def download(self, into: Pixels, source: DevicePlace, stream: int) -> None:
+        self.crop("copy out", into, source, stream)
 
-    def crop(self, name: str, into: np.ndarray, address: int, pitch: int, stream: int) -> None:
-        height, width = into.shape[:2]
-
+    def crop(self, name: str, into: np.ndarray, source: DevicePlace, stream: int) -> None:
         def work() -> None:
-            rows = self.at(address).reshape(-1, pitch)
-            into[...] = rows[:height, : width * 4].reshape(into.shape)
+            into[...] = self._part(source, Size(into.shape[1], into.shape[0])).reshape(into.shape)
 
-        self.enqueue_work(name, stream, self.at(address), into, work)
+        self.enqueue_work(name, stream, self.at(source.address), into, work)
+
+    def copy(self, target: DevicePlace, source: DevicePlace, size: Size, stream: int) -> None:
+        def work() -> None:
+            self._part(target, size)[...] = self._part(source, size)
+
+        self.enqueue_work("copy", stream, self.at(source.address), self.at(target.address), work)
+
+    def _part(self, place: DevicePlace, size: Size) -> np.ndarray:
+        """The rows of a part, in bytes."""
+        rows = self.at(place.address).reshape(-1, place.pitch)
+        part = rows[place.y : place.y + size.height, 4 * place.x : 4 * (place.x + size.width)]
+        if part.shape != (size.height, 4 * size.width):
+            raise Violation("a part reaches beyond its picture")
+        return part
 
     def network(self, address: int, output: int, scale: int, stream: int) -> None:
         """Nearest enlargement of what is there when it runs."""
@@ -437,7 +449,7 @@ class FakeInterop:
         texture = self.textures[array]
         if texture.shape[:2] != (size.height, size.width):
             raise EngineError("the texture is of another size")
-        self._cuda.crop("fill", texture, address, pitch, stream)
+        self._cuda.crop("fill", texture, DevicePlace(address, pitch), stream)
 
     def draw(self, texture: int) -> None:
         pixels = self.textures[texture]

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from live_sr.errors import EngineError
+from live_sr.nvidia.cuda_api import DevicePlace
 from live_sr.pipeline.frame import Pixels, Size, make_black
 
 
@@ -30,6 +31,7 @@ class FakeCard:
     held: dict[int, Pixels] = field(default_factory=dict)
     graphs: dict[int, Callable[[], None]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    uploaded: int = 0  # bytes
     count: int = 0
 
     def number(self) -> int:
@@ -71,11 +73,18 @@ class FakeCard:
         return 1.0
 
     def upload(self, address: int, pixels: Pixels, stream: int) -> None:
+        self.uploaded += pixels.nbytes
         self.held[address][:] = pixels.ravel()
 
-    def download(self, into: Pixels, address: int, pitch: int, stream: int) -> None:
-        rows = self.held[address].reshape(-1, pitch)
-        into[:] = rows[: into.shape[0], : into.shape[1] * 4].reshape(into.shape)
+    def download(self, into: Pixels, source: DevicePlace, stream: int) -> None:
+        into[:] = self.part(source, Size(into.shape[1], into.shape[0])).reshape(into.shape)
+
+    def copy(self, target: DevicePlace, source: DevicePlace, size: Size, stream: int) -> None:
+        self.part(target, size)[:] = self.part(source, size)
+
+    def part(self, place: DevicePlace, size: Size) -> np.ndarray:
+        rows = self.held[place.address].reshape(-1, place.pitch)
+        return rows[place.y : place.y + size.height, 4 * place.x : 4 * (place.x + size.width)]
 
     def capture_graph(self, work: Callable[[], None], stream: int) -> int:
         self.asked.append("capture")

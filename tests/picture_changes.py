@@ -22,6 +22,14 @@ def make_scene(random: np.random.Generator, size: Size) -> Pixels:
     return picture
 
 
+def blur(pixels: Pixels) -> Pixels:
+    """Each pixel as the mean of it and its neighbours: what a network of radius 1 may draw."""
+    around = np.pad(pixels, ((1, 1), (1, 1), (0, 0)), "edge").astype(np.uint16)
+    height, width = pixels.shape[:2]
+    total = sum(around[y : y + height, x : x + width] for y in range(3) for x in range(3))
+    return (total // 9).astype(np.uint8)
+
+
 def change(random: np.random.Generator, picture: Pixels) -> None:
     """Changes it as games do: hardly at all, in places, by scrolling, in all places, or not."""
     height, width = picture.shape[:2]

@@ -10,24 +10,30 @@ from live_sr.engines import factory
 from live_sr.engines.factory import MakeEngine
 from live_sr.engines.options import EngineOptions
 from live_sr.engines.regions.engine import ChangedRegionsEngine
-from live_sr.engines.regions.on_device import DeviceRegionsEngine
+from live_sr.engines.regions.on_device import DeviceRegionsEngine, DeviceWindowsEngine
+from live_sr.engines.regions.windows import EngineWindows
 from live_sr.engines.tiling.layout import TileRequirements
 from live_sr.engines.tiling.requirements import read_requirements
 from live_sr.models.resolve import Kind, Model
-from live_sr.pipeline.contracts import BuildMonitor, DeviceRegionEngine, Engine
+from live_sr.pipeline.contracts import BuildMonitor, DeviceRegionEngine, DeviceWindowEngine, Engine
 
 
 def make_engine(model: Model, scale: int, options: EngineOptions, watch: BuildMonitor | None = None) -> Engine:
-    """As `factory.make_engine`. With `options.changed_regions`, it draws only what has changed, where that is exact."""
+    """As `factory.make_engine`. With `options.changed_regions`, it draws only what has changed, where that is exact.
+
+    Not with pictures queued on a GPU: a call then takes the time of another picture, so costs cannot be measured.
+    """
     requirements = _find_requirements(model, scale, options)
     engine = factory.make_engine(model, scale, options, watch)
     if requirements is None:
         return engine
-    make = partial(factory.make_engine, model, scale, options)
     if not backends.is_on_graphics_card(engine.info.engine):
-        return ChangedRegionsEngine(engine, make, requirements, watch=watch)
+        windows = EngineWindows(partial(factory.make_engine, model, scale, options))
+        return ChangedRegionsEngine(engine, windows, requirements, watch=watch)
     if isinstance(engine, DeviceRegionEngine):
-        return DeviceRegionsEngine(engine, engine, make, requirements, watch=watch, read_ns=perf_counter_ns)
+        return DeviceRegionsEngine(engine, engine, requirements, watch=watch, read_ns=perf_counter_ns)
+    if isinstance(engine, DeviceWindowEngine) and not options.queue:
+        return DeviceWindowsEngine(engine, engine, requirements, watch=watch, read_ns=perf_counter_ns)
     return engine
 
 
@@ -42,11 +48,11 @@ def find_quick_maker(options: EngineOptions) -> MakeEngine | None:
 def _find_requirements(model: Model, scale: int, options: EngineOptions) -> TileRequirements | None:
     """What tells how far a change is seen in the picture. None: whole frames are drawn.
 
-    The engines for NVIDIA's GPUs are left out: their pictures stay in the GPU's memory, and take 1 to 2 ms. Published
-    networks may look at the whole picture or use the frames before. Filters, except fsr, take no longer than comparing.
+    Published networks may look at the whole picture or use the frames before. Filters, except fsr, take no longer than
+    comparing.
     """
     card = model.get_card(scale)
-    if not options.changed_regions or card is None or model.kind is Kind.PUBLISHED or factory.builds_slowly(options):
+    if not options.changed_regions or card is None or model.kind is Kind.PUBLISHED:
         return None
     requirements = read_requirements(card)
     if requirements is None or not requirements.exact or requirements.fixed_size is not None:

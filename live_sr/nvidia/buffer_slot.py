@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from live_sr.nvidia.cuda_api import CudaLike
+from live_sr.nvidia.cuda_api import CudaLike, DevicePlace
 from live_sr.nvidia.inference_step import InferenceStep
-from live_sr.pipeline.frame import Pixels
+from live_sr.pipeline.frame import Pixels, Rect, Revision, copy_part, get_size
 
 STAGES = ("copy in", "compute", "copy out")
 
@@ -39,14 +40,17 @@ class Slot:
     """What one frame needs. Used by the upscale thread, then by the reader of the picture, until it is free again."""
 
     def __init__(
-        self, cuda: CudaLike, pinned: Pixels, step: InferenceStep, events: tuple[SlotEvents, SlotEvents]
+        self, cuda: CudaLike, pinned: Pixels, step: InferenceStep, events: tuple[SlotEvents, SlotEvents], pitch: int
     ) -> None:
+        """pitch: bytes from row to row of the step's output."""
+        self.pinned = pinned  # may be written once the newest frame was computed
         self.step = step
         self.all_events = events  # used in turn, so that one frame can be measured when all of it is long complete
+        self.output = DevicePlace(step.output, pitch)
+        self.revision: Revision | None = None  # of the picture in the output
         self.frames = 0  # submitted so far
         self.held = False  # guarded by the double buffer's condition
         self._cuda = cuda
-        self._pinned = pinned
 
     @property
     def events(self) -> SlotEvents:
@@ -59,23 +63,35 @@ class Slot:
         Where the frame is smaller than the input, its edge is repeated. Returns milliseconds by stage of the frame
         before the last: the last one was computed after that one had been read, so nothing waits for the figures.
         """
-        height, width = pixels.shape[:2]
-        self._pinned[:height, :width] = pixels
-        self._pinned[:height, width:] = pixels[:, -1:]
-        self._pinned[height:] = self._pinned[height - 1]
-        cuda, before = self._cuda, self.events
+        copy_part(pixels, Rect(0, 0, *get_size(self.pinned)), self.pinned)
+        took_ms = self._begin(copy_in)
+        self._cuda.upload(self.step.input, self.pinned, copy_in)
+        self._compute(self.step.enqueue, copy_in, compute)
+        return took_ms
+
+    def submit_work(self, work: Callable[[int], None], compute: int) -> dict[str, float]:
+        """As `submit`, but `work` gives the compute stream everything that makes the picture, with its copies."""
+        took_ms = self._begin(compute)
+        self._compute(work, compute, compute)
+        return took_ms
+
+    def _begin(self, copy_in: int) -> dict[str, float]:
+        """Takes the other events. Returns what the frame took that had them before."""
         self.frames += 1
         events = self.events
-        took_ms = events.measure_ms(cuda)
+        took_ms = events.measure_ms(self._cuda)
         events.submitted = events.was_read = False
-        cuda.record_event(events.upload_begun, copy_in)
-        cuda.upload(self.step.input, self._pinned, copy_in)
+        self._cuda.record_event(events.upload_begun, copy_in)
+        return took_ms
+
+    def _compute(self, work: Callable[[int], None], copy_in: int, compute: int) -> None:
+        cuda, events, before = self._cuda, self.events, self.all_events[(self.frames - 1) % 2]
         cuda.record_event(events.uploaded, copy_in)
-        cuda.make_stream_wait(compute, events.uploaded)
+        if copy_in != compute:
+            cuda.make_stream_wait(compute, events.uploaded)
         if before.was_read:
             cuda.make_stream_wait(compute, before.read)
         cuda.record_event(events.compute_begun, compute)
-        self.step.enqueue(compute)
+        work(compute)
         cuda.record_event(events.computed, compute)
         events.submitted = True
-        return took_ms

@@ -7,9 +7,30 @@ import cuda_runtime, which needs the package cuda-bindings. All of them raise En
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
-from live_sr.pipeline.frame import Pixels, Size
+from live_sr.pipeline.frame import Pixels, Rect, Size
+
+
+class DevicePlace(NamedTuple):
+    """Where a part of a BGRA picture in the GPU's memory begins.
+
+    address: of the picture. pitch: bytes from one of its rows to the next. x, y: of the part, in pixels.
+    """
+
+    address: int
+    pitch: int
+    x: int = 0
+    y: int = 0
+
+    @property
+    def begin(self) -> int:
+        """The address of the part."""
+        return self.address + self.y * self.pitch + 4 * self.x
+
+    def go_to(self, part: Rect) -> DevicePlace:
+        """Where that part of the same picture begins."""
+        return self._replace(x=part.x, y=part.y)
 
 
 class InteropLike(Protocol):
@@ -37,7 +58,8 @@ class CudaLike(Protocol):
     def wait_for_event(self, event: int) -> None: ...
     def elapsed_ms(self, begun: int, ended: int) -> float: ...
     def upload(self, address: int, pixels: Pixels, stream: int) -> None: ...
-    def download(self, into: Pixels, address: int, pitch: int, stream: int) -> None: ...
+    def download(self, into: Pixels, source: DevicePlace, stream: int) -> None: ...
+    def copy(self, target: DevicePlace, source: DevicePlace, size: Size, stream: int) -> None: ...
 
 
 class CudaWithGraphs(CudaLike, Protocol):

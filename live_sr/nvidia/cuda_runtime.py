@@ -16,6 +16,7 @@ import numpy as np
 from cuda.bindings import runtime
 
 from live_sr.errors import EngineError, MissingPart
+from live_sr.nvidia.cuda_api import DevicePlace
 from live_sr.pipeline.frame import Pixels, Size
 
 HANG_S = 5.0
@@ -168,15 +169,24 @@ class Cuda:
         source = pixels.ctypes.data
         self.unwrap("copying to the GPU", runtime.cudaMemcpyAsync(address, source, pixels.nbytes, kind, stream))
 
-    def download(self, into: Pixels, address: int, pitch: int, stream: int) -> None:
-        """Copies the top left corner of a picture on the GPU, with rows `pitch` bytes apart, to a page-locked one."""
+    def download(self, into: Pixels, source: DevicePlace, stream: int) -> None:
+        """Copies a part of a picture on the GPU, as large as `into`, to that page-locked picture."""
         kind = runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost
         height, row, target = into.shape[0], into.shape[1] * 4, into.ctypes.data
-        if row == pitch:
-            answer = runtime.cudaMemcpyAsync(target, address, into.nbytes, kind, stream)
+        if row == source.pitch:
+            answer = runtime.cudaMemcpyAsync(target, source.begin, into.nbytes, kind, stream)
         else:
-            answer = runtime.cudaMemcpy2DAsync(target, row, address, pitch, row, height, kind, stream)
+            answer = runtime.cudaMemcpy2DAsync(target, row, source.begin, source.pitch, row, height, kind, stream)
         self.unwrap("copying from the GPU", answer)
+
+    def copy(self, target: DevicePlace, source: DevicePlace, size: Size, stream: int) -> None:
+        """Copies a part of that size from one picture on the GPU to another one there. They must not overlap."""
+        kind = runtime.cudaMemcpyKind.cudaMemcpyDeviceToDevice
+        row = size.width * 4
+        answer = runtime.cudaMemcpy2DAsync(
+            target.begin, target.pitch, source.begin, source.pitch, row, size.height, kind, stream
+        )
+        self.unwrap("copying on the GPU", answer)
 
     # Graphs
 

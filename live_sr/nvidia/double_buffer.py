@@ -6,6 +6,10 @@ One event stands for each time that memory changes hands. What writes waits for 
     step.input          copy-in writes, the compute stream reads     `uploaded`; and back: the host's wait again
     step.output         compute writes, a reader's stream reads      `computed`; and back: `read` of the frame before
 
+Where only parts of a picture are drawn (`upscale_tiles_on_device`), the page-locked input holds the sources of these
+parts, and the compute stream does all of the rest, their copies in too: it also brings the output up to date from the
+slot that has the newest picture, which no other stream writes.
+
 The reader is the copy-out stream (`upscale`) or the stream of whoever draws the picture (`upscale_on_device`, then
 `CudaPicture.read`). A slot is held from the moment its frame is chosen until the picture was read back or released, so
 no event is recorded anew while somebody may still have to wait for it.
@@ -17,17 +21,17 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-
-import numpy as np
 
 from live_sr.errors import EngineError
 from live_sr.nvidia.buffer_slot import STAGES, Slot, SlotEvents
 from live_sr.nvidia.cuda_api import CudaLike
+from live_sr.nvidia.cuda_picture import CudaPicture
 from live_sr.nvidia.inference_step import MakeInferenceStep
+from live_sr.nvidia.window_set import WindowSet
 from live_sr.pipeline.display_picture import DisplayPicture
-from live_sr.pipeline.frame import Frame, Pixels, Size, get_size
+from live_sr.pipeline.frame import Frame, Pixels, Rect, Revision, Size, Tile, get_size
 
 SLOT_TIMEOUT_S = 0.1  # a frame that finds no free slot for so long is dropped
 READERS_TIMEOUT_S = 10.0  # longer than any read of a picture may wait for the GPU
@@ -63,6 +67,8 @@ class DoubleBuffer:
         # the upscale thread's:
         self.unfinished: deque[Slot] = deque()  # computing, oldest first
         self._failed = False
+        self._kept: tuple[Slot, Size] | None = None  # the newest picture that was left on the GPU, and of what frames
+        self._revision = Revision(object(), 0)  # of that picture
         self._host_pictures: weakref.WeakValueDictionary[int, Pixels] = weakref.WeakValueDictionary()  # by id
         # written by the upscale thread, copied by any: to append and to copy are single operations of a deque
         self._times: dict[str, deque[float]] = {stage: deque(maxlen=SAMPLES) for stage in STAGES}
@@ -73,6 +79,8 @@ class DoubleBuffer:
             self.copy_out = self._create_stream(making)
             self.host_event = self._create_event(making)  # for waits of the host
             self.slots = tuple(self._create_slot(making, make_step, max_size) for _ in range(2))
+            self.windows = WindowSet(cuda, self._compute, self._create_event(making), scale)
+            making.callback(self.windows.close)
             self._owned = making.pop_all()
 
     def _create_stream(self, owned: ExitStack, *, urgent: bool = False) -> int:
@@ -89,7 +97,8 @@ class DoubleBuffer:
         first, second = ([self._create_event(owned, timing=True) for _ in range(6)] for _ in range(2))
         step = make_step(self._compute)
         owned.callback(step.close)
-        return Slot(self.cuda, self.cuda.allocate_pinned(max_size), step, (SlotEvents(*first), SlotEvents(*second)))
+        events = SlotEvents(*first), SlotEvents(*second)
+        return Slot(self.cuda, self.cuda.allocate_pinned(max_size), step, events, self.pitch)
 
     # Called from the upscale thread
 
@@ -105,10 +114,11 @@ class DoubleBuffer:
         with self._remember_failure():
             done = self._reuse_or_allocate(into, size.times(self._scale))
             self._submit(slot, frame.pixels)
+            self._kept = None  # nothing was left on the GPU
             events = slot.events
             self.cuda.make_stream_wait(self.copy_out, events.computed)
             self.cuda.record_event(events.read_begun, self.copy_out)
-            self.cuda.download(done, slot.step.output, self.pitch, self.copy_out)
+            self.cuda.download(done, slot.output, self.copy_out)
             self.cuda.record_event(events.read, self.copy_out)
             events.was_read = True
             self.cuda.wait_for_event(events.read)
@@ -118,12 +128,33 @@ class DoubleBuffer:
 
     def upscale_on_device(self, frame: Frame[Pixels]) -> Frame[DisplayPicture] | None:
         """The picture on the GPU; the caller releases it. None: no slot came free in time, and the frame is dropped."""
+        return self._upscale_on_device(frame, None)
+
+    def upscale_tiles(self, pixels: Pixels, tiles: Sequence[Tile], into: Pixels) -> None:
+        """Draws these tiles of a picture, each with the window of its size, where they belong in `into`."""
+        self._check()
+        self.windows.draw_to_host(pixels, tiles, into)
+
+    def remove_window(self, size: Size) -> None:
+        """Waits until the GPU has finished with the window of that size, if there is one, and frees its memory."""
+        while self.unfinished:
+            self._wait_for_oldest()
+        self.windows.remove(size)
+
+    def upscale_tiles_on_device(self, frame: Frame[Pixels], tiles: Sequence[Tile]) -> Frame[DisplayPicture] | None:
+        """As `upscale_on_device`, with these tiles drawn, and the rest as in the picture before that stayed on the GPU.
+
+        The whole picture is drawn where there is none of that size, or where the tiles are larger than it altogether.
+        """
+        return self._upscale_on_device(frame, tiles)
+
+    def _upscale_on_device(self, frame: Frame[Pixels], tiles: Sequence[Tile] | None) -> Frame[DisplayPicture] | None:
         size = get_size(frame.pixels)
         slot = self._acquire_slot(size)
         if slot is None:
             return None
         with self._remember_failure():
-            self._submit(slot, frame.pixels)
+            self._submit(slot, frame.pixels, tiles)
             while len(self.unfinished) > self._queue:
                 self._wait_for_oldest()
         picture: DisplayPicture = CudaPicture(self, slot, size.times(self._scale))
@@ -133,15 +164,18 @@ class DoubleBuffer:
         """Whether frames of that size fit into what the engine was built for."""
         return size.width <= self._max_size.width and size.height <= self._max_size.height
 
-    def _acquire_slot(self, size: Size) -> Slot | None:
-        """The free slot that was used longest ago."""
+    def _check(self) -> None:
         if self._failed:
             raise EngineError(
                 "the GPU failed on an earlier frame", "choose another engine or model, and then this one again"
             )
+        self.cuda.make_current()
+
+    def _acquire_slot(self, size: Size) -> Slot | None:
+        """The free slot that was used longest ago."""
+        self._check()
         if not self.fits(size):
             raise EngineError(f"a frame of {size} does not fit into {self._max_size}", "build the engine for that size")
-        self.cuda.make_current()
         with self._changed:
             if not self._changed.wait_for(self._free_slots, SLOT_TIMEOUT_S):
                 return None
@@ -152,12 +186,36 @@ class DoubleBuffer:
     def _free_slots(self) -> list[Slot]:
         return sorted((slot for slot in self.slots if not slot.held), key=lambda slot: slot.frames)
 
-    def _submit(self, slot: Slot, pixels: Pixels) -> None:
+    def _submit(self, slot: Slot, pixels: Pixels, tiles: Sequence[Tile] | None = None) -> None:
+        """tiles: None draws the whole picture."""
         while slot in self.unfinished:  # until then the GPU may read its input
             self._wait_for_oldest()
-        for stage, milliseconds in slot.submit(pixels, self._copy_in, self._compute).items():
+        size = get_size(pixels)
+        kept = self._kept[0] if self._kept is not None and self._kept[1] == size else None
+        changes: tuple[Rect, ...] | None = None
+        if tiles is None or kept is None or not self.windows.has_room(tiles, slot.pinned):
+            took_ms = slot.submit(pixels, self._copy_in, self._compute)
+        else:
+            draw = self.windows.prepare(pixels, tiles, slot.pinned, slot.output)
+            stale = self._list_stale(slot, size)
+
+            def work(stream: int) -> None:
+                for part in stale:
+                    self.cuda.copy(slot.output.go_to(part), kept.output.go_to(part), part.size, stream)
+                draw()
+
+            took_ms = slot.submit_work(work, self._compute)
+            changes = tuple(tile.kept.times(self._scale) for tile in tiles)
+        for stage, milliseconds in took_ms.items():
             self._times[stage].append(milliseconds)
         self.unfinished.append(slot)
+        self._revision = slot.revision = self._revision.make_next(changes)
+        self._kept = slot, size
+
+    def _list_stale(self, slot: Slot, size: Size) -> list[Rect]:
+        """Where the output of a slot differs from the newest picture, of frames of that size."""
+        stale = self._revision.list_changes_since(slot.revision)
+        return [Rect(0, 0, *size.times(self._scale))] if stale is None else stale
 
     def _wait_for_oldest(self) -> None:
         self.cuda.wait_for_event(self.unfinished[0].events.computed)
@@ -235,66 +293,3 @@ class DoubleBuffer:
             self.cuda.wait_for_event(self.host_event)
         for events in (events for slot in self.slots for events in slot.all_events if events.was_read):
             self.cuda.wait_for_event(events.read)
-
-
-class CudaPicture:
-    """Fulfils `DisplayPicture` on the GPU. Holds a slot until it is released; empty once its engine was closed."""
-
-    on_device = True
-
-    def __init__(self, buffer: DoubleBuffer, slot: Slot, size: Size) -> None:
-        self.size = size
-        self.cuda = buffer.cuda
-        self.slot: Slot | None = slot
-        self._buffer = buffer
-
-    def read(self, copy: Callable[[int, int], None], stream: int) -> bool:
-        """Calls `copy(address, pitch)`, which gives `stream` the work that reads rows `pitch` bytes apart.
-
-        The work runs when the picture is complete, and nothing overwrites the picture before it ends. False: the
-        picture is empty, and nothing was called.
-        """
-        slot = self._buffer.begin_read(self)
-        if slot is None:
-            return False
-        events = slot.events
-        try:
-            self.cuda.make_stream_wait(stream, events.computed)
-            self.cuda.record_event(events.read_begun, stream)
-            try:
-                copy(slot.step.output, self._buffer.pitch)
-            finally:  # even half done, it reads
-                self.cuda.record_event(events.read, stream)
-                events.was_read = True
-        finally:
-            self._buffer.end_read()
-        return True
-
-    def to_host(self) -> Pixels:
-        """A copy in main memory. Raises EngineError when the picture is empty."""
-        slot = self._buffer.begin_read(self)
-        if slot is None:
-            raise EngineError("the picture is gone with the engine that made it", "take the next one")
-        stream, host_event = self._buffer.copy_out, self._buffer.host_event
-        try:
-            self.cuda.make_current()
-            pinned = self.cuda.allocate_pinned(self.size)
-            self.cuda.make_stream_wait(stream, slot.events.computed)
-            self.cuda.download(pinned, slot.step.output, self._buffer.pitch, stream)
-            self.cuda.record_event(host_event, stream)
-            self.cuda.wait_for_event(host_event)
-        finally:
-            self._buffer.end_read()
-        return np.array(pinned)
-
-    def copy(self) -> Pixels:
-        return self.to_host()
-
-    def release(self) -> None:
-        """Frees the slot. Harmless if repeated, and after the engine was closed."""
-        slot, self.slot = self.slot, None
-        if slot is not None:
-            self._buffer.release(slot)
-
-    def __del__(self) -> None:
-        self.release()  # a forgotten picture would hold its slot for ever, and two of them freeze the screen

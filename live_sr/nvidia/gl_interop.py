@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from live_sr.errors import EngineError
 from live_sr.nvidia.cuda_api import CudaLike
-from live_sr.nvidia.double_buffer import CudaPicture
+from live_sr.nvidia.cuda_picture import CudaPicture
 from live_sr.pipeline.display_picture import DisplayPicture
 from live_sr.pipeline.frame import Size
 

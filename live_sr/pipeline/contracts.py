@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from live_sr.pipeline.display_picture import DisplayPicture
-from live_sr.pipeline.frame import AnyPixels, Frame, Pixels, Rect, Size
+from live_sr.pipeline.frame import AnyPixels, Frame, Pixels, Rect, Size, Tile
 from live_sr.pipeline.sound import SoundBlock
 
 
@@ -156,6 +156,40 @@ class DeviceRegionEngine(Protocol):
     def upscale_regions_on_device(self, frame: Frame[Pixels], regions: Sequence[Rect]) -> Frame[DisplayPicture] | None:
         """As `upscale_on_device`, bit for bit, with `regions` drawn: what differs from the frame that was upscaled on
         the device before, and what depends on it. If none was, the whole picture is drawn.
+        """
+        ...
+
+
+class WindowEngine(Protocol):
+    """Draws parts of pictures through windows: a network that takes pictures of a few small sizes."""
+
+    def fit_window(self, size: Size) -> Size | None:
+        """The smallest window of at least that size that it can have, after `warm_up`. None: there is none."""
+        ...
+
+    def add_window(self, size: Size) -> None:
+        """Builds a window, which may take seconds. `warm_up` and `close` end all windows. Raises LiveSRError."""
+        ...
+
+    def remove_window(self, size: Size) -> None:
+        """Frees the memory of that window, if there is one."""
+        ...
+
+    def upscale_tiles(self, pixels: Pixels, tiles: Sequence[Tile], into: Pixels) -> None:
+        """Draws what is kept of each tile of the picture where it belongs in `into`, the whole enlarged picture.
+
+        Each source has the size of a window. Nothing else of `into` is written.
+        """
+        ...
+
+
+@runtime_checkable
+class DeviceWindowEngine(WindowEngine, Protocol):
+    """A DeviceEngine and WindowEngine that keeps its newest picture on the GPU, and can draw tiles of it anew."""
+
+    def upscale_tiles_on_device(self, frame: Frame[Pixels], tiles: Sequence[Tile]) -> Frame[DisplayPicture] | None:
+        """As `upscale_on_device`, with these tiles drawn: they keep all that differs from the frame that was upscaled
+        on the device before, and what depends on it. If none was, the whole picture is drawn.
         """
         ...
 

@@ -109,6 +109,18 @@ class Rect(NamedTuple):
         return f"{self.width}x{self.height}+{self.x}+{self.y}"
 
 
+@dataclass(frozen=True)
+class Tile:
+    """A part of a picture that is enlarged by itself.
+
+    source: what the network reads; it may extend beyond the right and lower edge, where the edge pixels are repeated.
+    kept: the part of the picture that is taken from the result.
+    """
+
+    source: Rect
+    kept: Rect
+
+
 def cut_out_all(whole: Rect, holes: Sequence[Rect]) -> list[Rect]:
     """What is left of a rectangle without the holes, as rectangles that do not overlap."""
     parts = [whole]
@@ -188,6 +200,18 @@ class Frame(Generic[P]):
 
 def get_size(pixels: Pixels) -> Size:
     return Size(pixels.shape[1], pixels.shape[0])
+
+
+def copy_part(pixels: AnyPixels, source: Rect, into: AnyPixels) -> None:
+    """Copies `source` out of the picture, and repeats the edge pixels where it extends beyond the right or lower edge.
+
+    `into` has the size of `source`, whose upper left corner lies in the picture.
+    """
+    height = min(source.height, pixels.shape[0] - source.y)
+    width = min(source.width, pixels.shape[1] - source.x)
+    into[:height, :width] = pixels[source.y : source.y + height, source.x : source.x + width]
+    into[:height, width:] = into[:height, width - 1 : width]
+    into[height:] = into[height - 1]
 
 
 def make_black(size: Size) -> Pixels:

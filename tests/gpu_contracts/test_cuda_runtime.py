@@ -21,6 +21,7 @@ from fake_cuda import FakeCuda, FakeInterop
 import live_sr.nvidia
 from live_sr.errors import EngineError, MissingPart
 from live_sr.nvidia import cuda_api
+from live_sr.nvidia.cuda_api import DevicePlace
 from live_sr.pipeline.frame import Size
 
 BINDINGS = Path(cuda_api.__file__).with_name("cuda_runtime.py")
@@ -233,13 +234,24 @@ def test_no_nap_is_longer_than_a_tenth_of_a_second(runtime: Runtime) -> None:
 )
 def test_a_download_takes_the_corner(runtime: Runtime, cuda: Any, width: int, call: str) -> None:
     into = cuda.allocate_pinned(Size(width, 2))
-    cuda.download(into, 4096, 16, 7)
+    cuda.download(into, DevicePlace(4096, 16), 7)
     name, arguments = runtime.called[-1]
     assert name == call
     if call == "cudaMemcpyAsync":
         assert arguments[:3] == (into.ctypes.data, 4096, 32)
     else:
         assert arguments[:6] == (into.ctypes.data, 12, 4096, 16, 12, 2)
+
+
+def test_a_part_of_a_picture_begins_at_its_pixel(runtime: Runtime, cuda: Any) -> None:
+    into = cuda.allocate_pinned(Size(3, 2))
+    cuda.download(into, DevicePlace(4096, 64, 5, 7), 9)
+    assert runtime.called[-1][1][:6] == (into.ctypes.data, 12, 4096 + 7 * 64 + 5 * 4, 64, 12, 2)
+    cuda.copy(DevicePlace(8192, 128, 1, 2), DevicePlace(4096, 64, 5, 7), Size(3, 2), 9)
+    name, arguments = runtime.called[-1]
+    assert name == "cudaMemcpy2DAsync"
+    assert arguments[:6] == (8192 + 2 * 128 + 4, 128, 4096 + 7 * 64 + 5 * 4, 64, 12, 2)
+    assert arguments[6:] == ("cudaMemcpyDeviceToDevice", 9)
 
 
 def test_the_urgent_stream_goes_first(runtime: Runtime, cuda: Any) -> None:

@@ -11,9 +11,10 @@ import pytest
 from fake_cuda import FakeCuda, FakeStep, Turns, Violation, World, explore
 
 from live_sr.errors import EngineError
-from live_sr.nvidia.double_buffer import CudaPicture, DoubleBuffer
+from live_sr.nvidia.cuda_picture import CudaPicture
+from live_sr.nvidia.double_buffer import DoubleBuffer
 from live_sr.nvidia.gl_interop import InteropTexture
-from live_sr.pipeline.frame import Frame, Pixels, Size
+from live_sr.pipeline.frame import Frame, Pixels, Rect, Size, Tile
 
 ROOM = Size(1, 1)
 TEXTURE = 7
@@ -30,22 +31,42 @@ def number_in(pixels: Pixels) -> int:
     return int(pixels.flat[0])
 
 
+PAIR = Size(2, 1)
+
+
+def pair(number: int) -> Frame[Pixels]:
+    """A frame of two pixels. The first frame has 1 in both, and each one after it has its number in one of them."""
+    values = [max(number - (number + side) % 2, 1) for side in range(2)]
+    return Frame(np.repeat(np.array([values], np.uint8)[..., None], 4, axis=2), number=number)
+
+
+def pair_in(pixels: Pixels) -> int:
+    """What frame this is; both pixels are right."""
+    number = int(pixels.max())
+    assert np.array_equal(pixels, pair(number).pixels), f"a picture of {pixels[..., 0].tolist()} was shown"
+    return number
+
+
 class Play:
     """One run: a double buffer, a texture, and a box for the newest picture between the threads, as the display has."""
+
+    room = ROOM
+    number_in = staticmethod(number_in)
 
     def __init__(self, world: World, queue: int, skip: tuple[tuple[str, str], ...], kind: type[DoubleBuffer]) -> None:
         self.world = world
         self.cuda = cuda = FakeCuda(world)
         before = set(cuda.live)
         turns = Turns(world)
-        self.buffer = buffer = kind(cuda, lambda stream: FakeStep(cuda, ROOM, 1), ROOM, 1, queue, turns)  # type: ignore[arg-type]
+        room = self.room
+        self.buffer = buffer = kind(cuda, lambda stream: FakeStep(cuda, room, 1), room, 1, queue, turns)  # type: ignore[arg-type]
         self.created = cuda.live - before  # what the double buffer has of the GPU
         roles = {getattr(e, name): name for slot in buffer.slots for e in slot.all_events for name in EVENTS}
         cuda.role = lambda event: roles.get(event, "host" if event == buffer.host_event else "")
         cuda.skip = skip
-        cuda.gl.textures[TEXTURE] = world.memory["texture"] = np.zeros((1, 1, 4), np.uint8)
+        cuda.gl.textures[TEXTURE] = world.memory["texture"] = np.zeros((1, room.width, 4), np.uint8)
         self.texture = InteropTexture()
-        self.texture.prepare(cuda, TEXTURE, ROOM)
+        self.texture.prepare(cuda, TEXTURE, room)
         self.queue = queue
         self.box: Frame[CudaPicture] | None = None
         self.over = False
@@ -59,7 +80,12 @@ class Play:
         return (
             (self.drawing, self.showing, self.box and self.box.number, self.over, self.last_drawn),
             tuple(
-                (slot.frames, slot.held, tuple((e.submitted, e.was_read) for e in slot.all_events))
+                (
+                    slot.frames,
+                    slot.held,
+                    slot.revision and slot.revision.number,
+                    tuple((e.submitted, e.was_read) for e in slot.all_events),
+                )
                 for slot in buffer.slots
             ),
             tuple(slot is buffer.slots[0] for slot in buffer.unfinished),
@@ -70,7 +96,7 @@ class Play:
     def draw(self, frames: int) -> None:
         """The upscale thread."""
         for self.drawing in range(1, frames + 1):
-            drawn = self.buffer.upscale_on_device(picture(self.drawing))
+            drawn = self.upscale(self.drawing)
             if drawn is None:
                 self.dropped += 1
                 continue
@@ -80,6 +106,9 @@ class Play:
             if replaced is not None:
                 replaced.pixels.release()
         self.over = True
+
+    def upscale(self, number: int) -> Any:
+        return self.buffer.upscale_on_device(picture(number))
 
     def take(self) -> Frame[CudaPicture] | None:
         self.world.turn("take", ready=lambda: self.box is not None or self.over)
@@ -98,7 +127,22 @@ class Play:
             on_screen = taken
 
     def shown(self) -> list[int]:
-        return [number_in(shown) for shown in self.cuda.gl.shown]
+        return [self.number_in(shown) for shown in self.cuda.gl.shown]
+
+
+class PlayInParts(Play):
+    """Of each frame after the first, only the pixel that has changed is drawn, by a window of one pixel."""
+
+    room = PAIR
+    number_in = staticmethod(pair_in)
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.buffer.windows.add(Size(1, 1), lambda stream: FakeStep(self.cuda, Size(1, 1), 1))
+
+    def upscale(self, number: int) -> Any:
+        changed = Rect(number % 2, 0, 1, 1)
+        return self.buffer.upscale_tiles_on_device(pair(number), [Tile(changed, changed)])
 
 
 Scenario = Callable[[Play], None]
@@ -135,7 +179,7 @@ def snaps(play: Play) -> None:
 
     def show() -> None:
         while (taken := play.take()) is not None:
-            assert number_in(taken.pixels.to_host()) == taken.number
+            assert play.number_in(taken.pixels.to_host()) == taken.number
             taken.pixels.release()
 
     play.world.run(lambda: play.draw(3), show)
@@ -173,9 +217,13 @@ def reads_back(play: Play) -> None:
 
 
 def tried(
-    scenario: Scenario, queue: int, skip: tuple[tuple[str, str], ...] = (), kind: type[DoubleBuffer] = DoubleBuffer
+    scenario: Scenario,
+    queue: int,
+    skip: tuple[tuple[str, str], ...] = (),
+    kind: type[DoubleBuffer] = DoubleBuffer,
+    play: type[Play] = Play,
 ) -> tuple[int, int]:
-    explored = explore(lambda world: scenario(Play(world, queue, skip, kind)))
+    explored = explore(lambda world: scenario(play(world, queue, skip, kind)))
     return explored.schedules, explored.states
 
 
@@ -195,6 +243,12 @@ def tried(
 def test_in_no_order_is_a_picture_torn_late_or_stuck(scenario: Scenario, queue: int, least: int) -> None:
     schedules, states = tried(scenario, queue)
     assert schedules >= least and states >= least / 2
+
+
+@pytest.mark.parametrize(("scenario", "queue"), [(shows, 0), (shows, 1), (snaps, 0), (drops, 0)])
+def test_nor_is_one_of_which_only_a_part_is_drawn(scenario: Scenario, queue: int) -> None:
+    schedules, _ = tried(scenario, queue, play=PlayInParts)
+    assert schedules >= 100
 
 
 class GivesBackEarly(DoubleBuffer):
@@ -270,6 +324,20 @@ def test_one_missing_precaution_is_found(scenario: Scenario, queue: int, missing
     skip, kind = ((missing,), DoubleBuffer) if isinstance(missing, tuple) else ((), missing)
     with pytest.raises(AssertionError):
         tried(scenario, queue, skip, kind)
+
+
+class ForgetsOlderChanges(DoubleBuffer):
+    """A picture lacks what has changed in the one before it, which is in the other slot."""
+
+    def _list_stale(self, slot: Any, size: Size) -> list[Rect]:
+        return []
+
+
+@pytest.mark.parametrize("missing", [("after", "read"), ("wait", "computed"), ForgetsOlderChanges])
+def test_so_is_one_where_parts_are_drawn(missing: Any) -> None:
+    skip, kind = ((missing,), DoubleBuffer) if isinstance(missing, tuple) else ((), missing)
+    with pytest.raises(AssertionError):
+        tried(shows, 0, skip, kind, PlayInParts)
 
 
 def test_a_wait_that_nothing_can_end_is_found() -> None:

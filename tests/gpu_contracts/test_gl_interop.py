@@ -7,7 +7,8 @@ import pytest
 from fake_cuda import FakeCuda, FakeStep
 
 from live_sr.errors import EngineError
-from live_sr.nvidia.double_buffer import CudaPicture, DoubleBuffer
+from live_sr.nvidia.cuda_picture import CudaPicture
+from live_sr.nvidia.double_buffer import DoubleBuffer
 from live_sr.nvidia.gl_interop import InteropTexture
 from live_sr.pipeline.frame import Frame, Size
 

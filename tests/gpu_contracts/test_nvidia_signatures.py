@@ -38,6 +38,7 @@ def test_all_who_call_these_libraries_are_found() -> None:
     [
         ("live_sr.engines.tensorrt.engine:TensorRTEngine", "Upscaler"),
         ("live_sr.engines.torch_cuda.engine:CudaEngine", "Upscaler"),
+        ("live_sr.nvidia.windowed_engine:WindowedEngine", "WindowEngine"),
     ],
 )
 def test_an_engine_for_a_card_fulfils_its_contract(path: str, protocol: str) -> None:

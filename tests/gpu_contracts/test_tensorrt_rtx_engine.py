@@ -6,6 +6,7 @@ What compiles is a real process of its own. The real compiler is in test_rtx_com
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,20 +16,23 @@ import numpy as np
 import onnx
 import pytest
 from fake_tensorrt import FakeCard, FakeRtx, FakeRuntimeConfig, Severity
+from picture_changes import change, make_scene
 
+from live_sr.engines.regions.on_device import DeviceWindowsEngine
 from live_sr.engines.tensorrt import kernel_cache, rtx_compatibility, rtx_engine
 from live_sr.engines.tensorrt.base_engine import CompileEnvironment, TargetGpu
 from live_sr.engines.tensorrt.engine import TensorRTEngine
 from live_sr.engines.tensorrt.library import TensorRTLibrary
 from live_sr.engines.tensorrt.rtx_engine import RtxEngine
+from live_sr.engines.tiling.requirements import read_requirements
 from live_sr.errors import EngineError, MissingPart
 from live_sr.models import zoo
 from live_sr.models.card import ModelCard
 from live_sr.nvidia import driver
 from live_sr.nvidia.cuda_api import CudaWithGraphs
 from live_sr.nvidia.driver import CudaDevice
-from live_sr.pipeline.contracts import BuildMonitor, EngineWithCache
-from live_sr.pipeline.frame import Frame, Pixels, Size
+from live_sr.pipeline.contracts import BuildMonitor, DeviceWindowEngine, EngineWithCache
+from live_sr.pipeline.frame import Frame, Pixels, Rect, Size, Tile
 
 ROOM = Size(96, 70)
 CARD = zoo.find("fast", 2)
@@ -193,14 +197,16 @@ def test_the_engine_of_the_largest_size_is_not_taken_for_the_dynamic_one(bench: 
     assert bench.builds == ["fast 1920x1080 fp16 8.9 static", "fast 1920x1080 fp16 8.9 dynamic"]
 
 
-def test_a_model_of_one_size_has_no_dynamic_engine(bench: Bench, tmp_path: Path) -> None:
+def test_a_model_of_one_size_has_no_dynamic_engine_and_no_windows(bench: Bench, tmp_path: Path) -> None:
     model = onnx.load(CARD.onnx)
     for value, scale in ((model.graph.input[0], 1), (model.graph.output[0], 2)):
         for dim, length in zip(value.type.tensor_type.shape.dim[2:], (70, 96), strict=True):
             dim.dim_value = length * scale
     onnx.save(model, tmp_path / "fixed-x2.onnx")
-    bench.engine(ModelCard("fixed", 2, tmp_path / "fixed-x2.onnx"), dynamic=True).warm_up(ROOM)
+    engine = bench.engine(ModelCard("fixed", 2, tmp_path / "fixed-x2.onnx"), dynamic=True)
+    engine.warm_up(ROOM)
     assert bench.builds == ["fixed 96x70 fp16 8.9 static"]
+    assert engine.fit_window(Size(64, 64)) is None
 
 
 # What is kept
@@ -432,3 +438,91 @@ def make(spec, say):
 
 sys.exit(build_worker.run_worker(TensorRTBuildSpec, make))
 """
+
+
+# Windows, which draw what has changed
+
+PICTURE = Size(320, 200)
+WINDOW = Size(72, 72)
+
+
+def test_one_more_engine_draws_windows_of_all_sizes(bench: Bench) -> None:
+    engine = bench.engine()
+    assert isinstance(engine, DeviceWindowEngine)
+    engine.warm_up(PICTURE)
+    assert engine.fit_window(Size(57, 30)) == Size(64, 64), "the least that it was compiled for, and even"
+    pixels = picture(PICTURE)
+    into = np.zeros_like(enlarged(pixels))
+    expected = into.copy()
+    for size in (WINDOW, Size(320, 104)):
+        assert engine.fit_window(size) == size
+        engine.add_window(size)
+        tile = Tile(Rect(0, 10, *size), Rect(3, 20, 50, 40))
+        engine.upscale_tiles(pixels, [tile], into)
+        tile.kept.times(2).cut_from(expected)[:] = tile.kept.times(2).cut_from(enlarged(pixels))
+        assert np.array_equal(into, expected)
+    assert bench.builds == ["fast 320x200 fp16 8.9 static", "fast 1920x1080 fp16 8.9 dynamic"]
+
+
+def test_the_kernels_of_windows_never_change_and_are_kept(bench: Bench) -> None:
+    for _ in range(2):
+        engine = bench.engine()
+        engine.warm_up(PICTURE)
+        engine.add_window(WINDOW)
+        engine.close()
+    assert bench.trt.compiled == 2, "for the whole picture and for the window"
+    strategies = bench.trt.DynamicShapesKernelSpecializationStrategy
+    used = {
+        context.size: context.config.dynamic_shapes_kernel_specialization_strategy  # type: ignore[union-attr]
+        for context in bench.trt.contexts
+    }
+    assert used[WINDOW] is strategies.EAGER
+
+
+def test_windows_give_their_memory_back(bench: Bench) -> None:
+    engine = bench.engine()
+    engine.warm_up(PICTURE)
+    held = set(bench.card.held)
+    engine.add_window(WINDOW)
+    engine.remove_window(WINDOW)
+    assert set(bench.card.held) == held
+    bench.trt.memory = 0
+    with pytest.raises(EngineError, match="no memory left"):
+        engine.add_window(WINDOW)
+    assert set(bench.card.held) == held
+    bench.trt.memory = 1
+    engine.add_window(WINDOW)
+    engine.close()
+    assert not bench.card.held
+
+
+@pytest.mark.parametrize("on_device", [True, False])
+def test_only_what_has_changed_goes_to_the_card(bench: Bench, on_device: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("live_sr.engines.regions.engine.ADVANTAGE", 1e9)
+    monkeypatch.setattr("live_sr.engines.regions.windows.TRIED_VALUES", 100_000)
+    inner = bench.engine()
+    requirements = read_requirements(CARD)
+    assert requirements is not None
+    engine = DeviceWindowsEngine(inner, inner, requirements, read_ns=time.perf_counter_ns, least_ms=0)
+    engine.warm_up(PICTURE)
+
+    def draw(scene: Pixels) -> float:
+        """Compares the picture, and returns the share of it that was drawn."""
+        bench.card.uploaded = 0
+        frame = Frame(scene.copy())
+        done = engine.upscale_on_device(frame) if on_device else engine.upscale(frame)
+        assert done is not None
+        shown = done.pixels if isinstance(done.pixels, np.ndarray) else done.pixels.to_host()
+        assert np.array_equal(shown, enlarged(scene))
+        return frame.stamps.drawn
+
+    chance = np.random.default_rng(1)
+    scene = make_scene(chance, PICTURE)
+    for _ in range(60):
+        change(chance, scene)
+        draw(scene)
+    scene[50, 60] ^= 1
+    assert 0 < draw(scene) < 0.6
+    assert 0 < bench.card.uploaded < 0.75 * scene.nbytes, "a window at most"
+    engine.close()
+    assert not bench.card.held

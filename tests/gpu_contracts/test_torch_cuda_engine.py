@@ -7,6 +7,7 @@ main memory here. What only a card can do, a graph's capture and replay, is comp
 import ast
 import ctypes
 import inspect
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from picture_changes import blur, change, make_scene
 from torch import Tensor
 
+from live_sr.engines.regions.on_device import DeviceWindowsEngine
+from live_sr.engines.tiling.layout import TileRequirements
 from live_sr.engines.torch_cuda import autotune, compatibility
 from live_sr.engines.torch_cuda import engine as module
 from live_sr.engines.torch_cuda.autotune import (
@@ -33,6 +37,7 @@ from live_sr.errors import EngineError, MissingPart, ModelError, reason
 from live_sr.models import zoo
 from live_sr.models.card import ModelCard
 from live_sr.models.export.torch_io import wrap_torch_io
+from live_sr.nvidia.cuda_api import DevicePlace
 from live_sr.nvidia.driver import CudaDevice
 from live_sr.nvidia.inference_step import InferenceStep
 from live_sr.pipeline.contracts import BuildMonitor
@@ -281,9 +286,12 @@ class HostCuda:
     def upload(self, address: int, pixels: Pixels, stream: int) -> None:
         ctypes.memmove(address, pixels.ctypes.data, pixels.nbytes)
 
-    def download(self, into: Pixels, address: int, pitch: int, stream: int) -> None:
-        for row in range(into.shape[0]):
-            ctypes.memmove(into[row].ctypes.data, address + row * pitch, into.shape[1] * 4)
+    def download(self, into: Pixels, source: DevicePlace, stream: int) -> None:
+        self.copy(DevicePlace(into.ctypes.data, into.shape[1] * 4), source, Size(into.shape[1], into.shape[0]), stream)
+
+    def copy(self, target: DevicePlace, source: DevicePlace, size: Size, stream: int) -> None:
+        for row in range(size.height):
+            ctypes.memmove(target.begin + row * target.pitch, source.begin + row * source.pitch, size.width * 4)
 
 
 class HostStep:
@@ -316,7 +324,7 @@ class HostGpu:
 
     def __init__(self, why: str = "", fails: Exception | None = None) -> None:
         self._why = why
-        self._fails = fails
+        self.fails = fails
         self.cuda = HostCuda()
         self.steps: list[InferenceStep] = []
         self.timed = 0
@@ -328,8 +336,8 @@ class HostGpu:
         return self.cuda
 
     def create_step(self, run: Run, size: Size, stream: int) -> InferenceStep:
-        if self._fails is not None and self.steps:
-            raise self._fails
+        if self.fails is not None and self.steps:
+            raise self.fails
         return HostStep(run, size, self.steps)
 
     def measure_ms(self, run: Run, example: Tensor) -> float:
@@ -398,6 +406,76 @@ def test_a_drawn_picture_stays_where_it_is_until_it_is_read() -> None:
     assert np.array_equal(drawn.pixels.to_host(), enlarged(pixels, "fp32"))
     drawn.pixels.release()
     upscaler.close()
+
+
+class BlurNet(torch.nn.Module):
+    """Sums whole numbers, which are the same in every order, so that a window draws what the whole picture has."""
+
+    def forward(self, picture: Tensor) -> Tensor:
+        _, height, width, _ = picture.shape
+        around = torch.nn.functional.pad(picture.movedim(3, 1).float(), (1, 1, 1, 1), mode="replicate").int()
+        total = sum(around[:, :, y : y + height, x : x + width] for y in range(3) for x in range(3))
+        assert isinstance(total, Tensor)
+        mean = (total // 9).to(torch.uint8).movedim(1, 3)
+        return mean.repeat_interleave(2, 1).repeat_interleave(2, 2).contiguous()
+
+
+@pytest.mark.parametrize("on_device", [True, False])
+def test_only_what_has_changed_is_drawn_with_the_tactic_of_the_whole_picture(
+    on_device: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("live_sr.engines.regions.engine.ADVANTAGE", 1e9)
+    monkeypatch.setattr("live_sr.engines.regions.windows.TRIED_VALUES", 60_000)
+    monkeypatch.setattr(autotune, "describe_deviation", lambda made, expected: "")
+    made_for: list[Size] = []
+
+    def build(task: TacticTask) -> MakeRun:
+        made_for.append(task.size)
+        return BlurNet
+
+    gpu, size = HostGpu(), Size(160, 128)
+    inner = CudaEngine(CARD, precision="fp16", quick=True, gpu=gpu, tactics=(Tactic("blur", build),))
+    engine = DeviceWindowsEngine(inner, inner, TileRequirements(1), read_ns=time.perf_counter_ns, least_ms=0)
+    engine.warm_up(size)
+    assert made_for[0] == size
+    assert len(made_for) > 2
+    assert len(gpu.steps) == 1 + len(made_for), "two for whole pictures, and one for each window"
+    chance = np.random.default_rng(1)
+    scene, shares = make_scene(chance, size), []
+    for _ in range(60):
+        change(chance, scene)
+        frame = Frame(scene.copy())
+        done = engine.upscale_on_device(frame) if on_device else engine.upscale(frame)
+        assert done is not None
+        shown = done.pixels if isinstance(done.pixels, np.ndarray) else done.pixels.to_host()
+        assert np.array_equal(shown, blur(scene).repeat(2, 0).repeat(2, 1))
+        del done
+        shares.append(frame.stamps.drawn)
+    assert sum(share < 1 for share in shares) > 30
+    engine.close()
+    assert gpu.steps == []
+    assert gpu.cuda.open == 0
+
+
+def test_a_tactic_that_takes_long_to_build_has_no_windows() -> None:
+    for any_size in (True, False):
+        tactic = Tactic("a", right, any_size=any_size)
+        upscaler = CudaEngine(CARD, precision="fp32", quick=True, gpu=HostGpu(), tactics=(tactic,))
+        upscaler.warm_up(SIZE)
+        assert upscaler.fit_window(Size(8, 8)) == (Size(8, 8) if any_size else None)
+        upscaler.close()
+
+
+def test_a_window_without_memory_is_one_sentence() -> None:
+    gpu = HostGpu()
+    upscaler = engine(gpu)
+    upscaler.warm_up(SIZE)
+    gpu.fails = torch.OutOfMemoryError("CUDA out of memory")
+    with pytest.raises(EngineError, match="no memory left for turbo x2 at 8x8"):
+        upscaler.add_window(Size(8, 8))
+    assert upscaler.upscale(Frame(noise(SIZE))) is not None
+    upscaler.close()
+    assert gpu.steps == []
 
 
 def test_quick_takes_what_is_there_at_once() -> None:

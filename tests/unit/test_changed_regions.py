@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from fakes import FakeEngine, fake_model
-from picture_changes import change, compare_engines, make_scene
+from picture_changes import blur, change, compare_engines, make_scene
 from software_card import SOFTWARE
 
 from live_sr.backends import find_engine
@@ -24,14 +24,15 @@ from live_sr.engines.options import EngineOptions
 from live_sr.engines.regions import rectangles, windows
 from live_sr.engines.regions.compare import ChangeFinder, choose_tile_side
 from live_sr.engines.regions.engine import ChangedRegionsEngine
-from live_sr.engines.regions.on_device import DeviceRegionsEngine
+from live_sr.engines.regions.on_device import DeviceRegionsEngine, DeviceWindowsEngine
 from live_sr.engines.regions.plan import RejectedPlans, TileBox, plan_boxes
+from live_sr.engines.regions.windows import EngineWindows
 from live_sr.engines.tiling.layout import TileRequirements
 from live_sr.engines.tiling.requirements import read_requirements
 from live_sr.models.resolve import resolve
-from live_sr.pipeline.contracts import BuildMonitor, DeviceRegionEngine, Engine
+from live_sr.pipeline.contracts import BuildMonitor, DeviceRegionEngine, Engine, EngineInfo
 from live_sr.pipeline.display_picture import ComparablePicture, DisplayPicture
-from live_sr.pipeline.frame import Frame, Pixels, Rect, Revision, Size, get_size, make_black, reuse_or_allocate
+from live_sr.pipeline.frame import Frame, Pixels, Rect, Revision, Size, Tile, get_size, make_black, reuse_or_allocate
 
 Make = Callable[[], Engine]
 
@@ -81,15 +82,8 @@ class BlurRegionEngine(BlurEngine):
                 into[region.y * self.scale, region.x * self.scale, 0] ^= 1
 
 
-def blur(pixels: Pixels) -> Pixels:
-    around = np.pad(pixels, ((1, 1), (1, 1), (0, 0)), "edge").astype(np.uint16)
-    height, width = pixels.shape[:2]
-    total = sum(around[y : y + height, x : x + width] for y in range(3) for x in range(3))
-    return (total // 9).astype(np.uint8)
-
-
 def wrap(make: Make, requirements: TileRequirements) -> ChangedRegionsEngine:
-    return ChangedRegionsEngine(make(), make, requirements, least_ms=0)
+    return ChangedRegionsEngine(make(), EngineWindows(make), requirements, least_ms=0)
 
 
 def make_network(name: str, scale: int, precision: str, folded: bool = False) -> tuple[Make, TileRequirements]:
@@ -252,7 +246,7 @@ def test_windows_that_differ_by_one_level_are_not_used() -> None:
 
 @pytest.mark.parametrize("make", [BlurEngine, lambda: BlurRegionEngine(wrong=True)])
 def test_an_engine_whose_parts_differ_draws_whole_frames(make: Make) -> None:
-    engine = ChangedRegionsEngine(make(), lambda: BlurEngine(wrong_below=1000), BLUR, least_ms=0)
+    engine = ChangedRegionsEngine(make(), EngineWindows(lambda: BlurEngine(wrong_below=1000)), BLUR, least_ms=0)
     engine.warm_up(Size(320, 200))
     assert not engine.draws_regions
     frame = Frame(make_black(Size(320, 200)))
@@ -261,7 +255,7 @@ def test_an_engine_whose_parts_differ_draws_whole_frames(make: Make) -> None:
 
 
 def test_a_fast_engine_is_left_alone() -> None:
-    engine = ChangedRegionsEngine(BlurRegionEngine(), BlurRegionEngine, BLUR, least_ms=1e9)
+    engine = ChangedRegionsEngine(BlurRegionEngine(), None, BLUR, least_ms=1e9)
     engine.warm_up(Size(64, 64))
     assert not engine.draws_regions
 
@@ -300,7 +294,7 @@ def test_regions_that_cost_more_than_was_measured_give_way_to_whole_frames() -> 
             super().upscale_regions(pixels, regions, into)
             now[0] += slowness[0] * sum(1e5 + 150 * region.width * region.height for region in regions)
 
-    engine = ChangedRegionsEngine(TimedEngine(), TimedEngine, BLUR, read_ns=lambda: int(now[0]), least_ms=0)
+    engine = ChangedRegionsEngine(TimedEngine(), None, BLUR, read_ns=lambda: int(now[0]), least_ms=0)
     size = Size(320, 192)
     random = np.random.default_rng(5)
     picture = make_scene(random, size)
@@ -347,7 +341,7 @@ def test_pictures_that_stay_on_the_card_are_those_of_the_whole_frame(monkeypatch
     make, requirements = make_webgpu("turbo", 2, "fp32")
     inner, reference = make(), make()
     assert isinstance(inner, DeviceRegionEngine)
-    engine = DeviceRegionsEngine(inner, inner, make, requirements, read_ns=time.perf_counter_ns, least_ms=0)
+    engine = DeviceRegionsEngine(inner, inner, requirements, read_ns=time.perf_counter_ns, least_ms=0)
     random = np.random.default_rng(9)
     shares = []
     for size, count in ((Size(90, 64), 60), (Size(61, 75), 15)):
@@ -386,6 +380,49 @@ def test_the_live_window_has_it_on_a_graphics_card_too(changed: bool) -> None:
     engine.close()
 
 
+class WindowedCardEngine(BlurEngine):
+    """Fulfils `DeviceWindowEngine` as far as it matters here, as an engine that is on a GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.info = EngineInfo("fast", 2, "rtx")
+
+    def upscale_on_device(self, frame: Frame[Pixels]) -> None: ...
+
+    def fit_window(self, size: Size) -> None: ...
+
+    def add_window(self, size: Size) -> None: ...
+
+    def remove_window(self, size: Size) -> None: ...
+
+    def upscale_tiles(self, pixels: Pixels, tiles: Sequence[Tile], into: Pixels) -> None: ...
+
+    def upscale_tiles_on_device(self, frame: Frame[Pixels], tiles: Sequence[Tile]) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("options", "wrapped"),
+    [
+        (EngineOptions(changed_regions=True), True),
+        (EngineOptions(changed_regions=False), False),
+        (EngineOptions(changed_regions=True, queue=1), False),
+    ],
+)
+def test_the_live_window_has_it_with_windows_on_a_gpu(
+    options: EngineOptions, wrapped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("live_sr.engines.factory.make_engine", lambda *arguments: WindowedCardEngine())
+    engine = region_factory.make_engine(resolve("fast"), 2, options)
+    assert isinstance(engine, DeviceWindowsEngine) is wrapped
+
+
+def test_an_engine_on_a_gpu_without_windows_draws_whole_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = BlurEngine()
+    plain.info = EngineInfo("fast", 2, "tensorrt")
+    monkeypatch.setattr("live_sr.engines.factory.make_engine", lambda *arguments: plain)
+    assert region_factory.make_engine(resolve("fast"), 2, EngineOptions(changed_regions=True)) is plain
+
+
 def _fail(pixels: Pixels, regions: Sequence[Rect], into: Pixels) -> None:
     raise RuntimeError("no more")
 
@@ -411,7 +448,8 @@ def test_a_cancelled_warm_up_makes_no_more_windows() -> None:
         made.append(BlurEngine())
         return made[-1]
 
-    engine = ChangedRegionsEngine(make(), make, BLUR, watch=BuildMonitor(cancelled=lambda: len(made) > 2), least_ms=0)
+    watch = BuildMonitor(cancelled=lambda: len(made) > 2)
+    engine = ChangedRegionsEngine(make(), EngineWindows(make), BLUR, watch=watch, least_ms=0)
     engine.warm_up(Size(320, 200))
     assert len(made) == 3
     assert engine.upscale(Frame(make_black(Size(320, 200)))) is not None

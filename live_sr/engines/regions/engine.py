@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable
 
 import numpy as np
 
@@ -15,8 +14,8 @@ from live_sr.engines.regions.trial import CostRatio, ReadClock, make_test_pictur
 from live_sr.engines.regions.windows import WindowDrawer
 from live_sr.engines.tiling.layout import TileRequirements
 from live_sr.errors import LiveSRError, reason
-from live_sr.pipeline.contracts import BuildMonitor, Engine, EngineInfo, RegionEngine
-from live_sr.pipeline.frame import Frame, Pixels, Rect, Revision, Size, get_size, make_black, reuse_or_allocate
+from live_sr.pipeline.contracts import BuildMonitor, Engine, EngineInfo, RegionEngine, WindowEngine
+from live_sr.pipeline.frame import Frame, Pixels, Rect, Revision, Size, get_size, reuse_or_allocate
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class ChangedRegionsEngine:
     and after `forget`.
 
     Regions are tried against the whole picture in `warm_up`: what differs by a single level is not used. An engine that
-    draws any rectangle (`RegionEngine`) draws them itself; for others, `make` makes engines for windows of fixed sizes.
+    draws any rectangle (`RegionEngine`) draws them itself; for others, `windows` draws them, in windows of fixed sizes.
     requirements: of the network; they must be exact. watch: once it is cancelled, `warm_up` ends with what it has.
     least_ms: an engine that is as fast as this is used as it is. read_ns: the clock that costs are measured with; the
     processor's time says nothing of an engine on a graphics card.
@@ -44,7 +43,7 @@ class ChangedRegionsEngine:
     def __init__(
         self,
         engine: Engine,
-        make: Callable[[], Engine],
+        windows: WindowEngine | None,
         requirements: TileRequirements,
         *,
         watch: BuildMonitor | None = None,
@@ -52,7 +51,7 @@ class ChangedRegionsEngine:
         read_ns: ReadClock = read_thread_ns,
     ) -> None:
         self._engine = engine
-        self._make = make
+        self._windows = windows
         self._requirements = requirements
         self._watch = watch or BuildMonitor()
         self._least_ms = least_ms
@@ -86,7 +85,15 @@ class ChangedRegionsEngine:
         self._close_regions()
         self._engine.warm_up(size)
         self._size = size
-        picture, expected = self._draw_reference(size)
+        picture = make_test_picture(size)
+        done = self._engine.upscale(Frame(picture))
+        if done is None:
+            return
+        expected = done.pixels
+        copy = np.empty_like(expected)
+        self._whole_ms, self._copy_ms = measure_ms(
+            lambda: self._draw_whole(picture, expected), lambda: np.copyto(copy, expected), read_ns=self._read_ns
+        )
         if self._whole_ms < self._least_ms:
             return
         self._drawer = self._make_drawer(size, picture, expected)
@@ -134,32 +141,29 @@ class ChangedRegionsEngine:
 
     # In `warm_up`
 
-    def _draw_reference(self, size: Size) -> tuple[Pixels, Pixels]:
-        """A test picture, and the same enlarged as a whole; measures what that costs."""
-        picture = make_test_picture(size)
-        expected = make_black(size.times(self.scale))
-        copy = np.empty_like(expected)
-        self._whole_ms, self._copy_ms = measure_ms(
-            lambda: self._engine.upscale(Frame(picture), expected),
-            lambda: np.copyto(copy, expected),
-            read_ns=self._read_ns,
-        )
-        return picture, expected
+    def _draw_whole(self, picture: Pixels, into: Pixels) -> None:
+        """What is measured as the cost of the whole picture."""
+        self._engine.upscale(Frame(picture), into)
 
     def _make_drawer(self, size: Size, picture: Pixels, expected: Pixels) -> RegionDrawer | None:
         """None: no part of the picture can be drawn alone exactly as in the whole."""
         if isinstance(self._engine, RegionEngine):
             direct = RectangleDrawer(self._engine, self._requirements, self._tile, size, self._read_ns)
             return direct if direct.measure(picture, expected, self.scale) else None
-        windows = WindowDrawer(self._requirements, self._tile, size, self._read_ns)
+        if self._windows is None:
+            return None
+        windows = self._make_window_drawer(self._windows, size)
         try:
-            windows.build(self._make, picture, expected, self._watch.cancelled)
+            windows.build(picture, expected, self._watch.cancelled)
         except (LiveSRError, MemoryError, RuntimeError) as error:  # the engine for the whole picture works
             log.debug("%s draws whole pictures: %s", self.info, reason(error))
             windows.close()
             return None
         log.debug("%s draws windows of %s", self.info, ", ".join(map(str, windows.sizes)) or "no size")
         return windows if windows.sizes else None
+
+    def _make_window_drawer(self, windows: WindowEngine, size: Size) -> WindowDrawer:
+        return WindowDrawer(windows, self._requirements, self._tile, size, self._read_ns)
 
     # In `upscale`
 

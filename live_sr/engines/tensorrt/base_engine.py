@@ -11,17 +11,15 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from live_sr.engines.cache.build_process import find_or_build
 from live_sr.engines.cache.key import EngineKey
 from live_sr.engines.cache.signature import get_secret_path
 from live_sr.engines.cache.store import EngineCache, get_manifest_path
-from live_sr.engines.tensorrt.kernel_cache import KernelCache, make_runtime_config
+from live_sr.engines.tensorrt.kernel_cache import prepare_contexts
 from live_sr.engines.tensorrt.library import TensorRTLibrary, UnusablePlan
 from live_sr.engines.tensorrt.runtime import TensorRTPlan, TensorRTStep
 from live_sr.errors import EngineError, MissingPart
@@ -143,16 +141,12 @@ class CompiledEngine(BufferedEngine):
         if not plan.library.compiles_when_loading:
             self._allocate(cuda, lambda stream: TensorRTStep(plan, cuda, stream, size), size)
             return
-        kernels = KernelCache(plan, store, kernels_key)
-        started = monotonic()
-        config = make_runtime_config(plan, kernels)
+        with prepare_contexts(plan, store, kernels_key) as make_context:
 
-        def make_step(stream: int) -> TensorRTStep:
-            make_context = partial(plan.engine.create_execution_context, config)
-            return TensorRTStep(plan, cuda, stream, size, make_context=make_context, own_graph=False)
+            def make_step(stream: int) -> TensorRTStep:
+                return TensorRTStep(plan, cuda, stream, size, make_context=make_context, own_graph=False)
 
-        self._allocate(cuda, make_step, size)
-        kernels.keep(monotonic() - started)
+            self._allocate(cuda, make_step, size)
 
     def _find_or_build(self, key: EngineKey, spec: DataclassInstance, store: EngineCache) -> TensorRTPlan:
         """The loaded engine, from the cache or compiled. One that the library refuses is compiled again, once."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from live_sr.engines.cache.key import EngineKey
 from live_sr.engines.cache.store import EngineCache
 from live_sr.engines.tensorrt.runtime import TensorRTPlan
 from live_sr.errors import EngineError
+from live_sr.pipeline.frame import Size
 
 if TYPE_CHECKING:
     import tensorrt_rtx_bindings as trt
@@ -17,9 +22,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def make_kernels_key(engine: EngineKey, gpu: str, driver: str) -> EngineKey:
-    """The key of the kernels that TensorRT-RTX compiled for one GPU and driver when it first loaded that engine."""
-    return replace(engine, engine="rtx-kernels", gpu=gpu, driver=driver)
+def make_kernels_key(engine: EngineKey, gpu: str, driver: str, window: Size | None = None) -> EngineKey:
+    """The key of the kernels that TensorRT-RTX compiled for one GPU and driver when it first loaded that engine.
+
+    window: of an engine of dynamic shapes, the only size that they are for.
+    """
+    width, height = window or engine.size
+    return replace(engine, engine="rtx-kernels", gpu=gpu, driver=driver, width=width, height=height)
 
 
 class KernelCache:
@@ -57,15 +66,30 @@ class KernelCache:
             self._store.notify(f"the kernels of {self._key.label} are not kept: {error.message}")
 
 
-def make_runtime_config(plan: TensorRTPlan, kernels: KernelCache) -> trt.IRuntimeConfig:
+@contextmanager
+def prepare_contexts(
+    plan: TensorRTPlan, store: EngineCache, key: EngineKey, *, eagerly: bool = False
+) -> Iterator[Callable[[], trt.IExecutionContext | None]]:
+    """In the block, what makes contexts of an engine; they are to run there once, so that their kernels can be kept.
+
+    key: of the kernels. eagerly: as in `make_runtime_config`.
+    """
+    kernels = KernelCache(plan, store, key)
+    started = monotonic()
+    yield partial(plan.engine.create_execution_context, make_runtime_config(plan, kernels, eagerly=eagerly))
+    kernels.keep(monotonic() - started)
+
+
+def make_runtime_config(plan: TensorRTPlan, kernels: KernelCache, *, eagerly: bool = False) -> trt.IRuntimeConfig:
     """How TensorRT-RTX runs an engine: in CUDA graphs, with the kernels of the last start.
 
-    For a new size of a dynamic engine it begins with a general kernel, and compiles the special one meanwhile.
+    For a new size of a dynamic engine it begins with a general kernel, and compiles the special one meanwhile; eagerly:
+    it waits for the special one, and a picture does not change by a level when that is ready.
     """
     library = plan.library.trt
     config: trt.IRuntimeConfig = plan.engine.create_runtime_config()
     config.cuda_graph_strategy = library.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-    lazily = library.DynamicShapesKernelSpecializationStrategy.LAZY
-    config.dynamic_shapes_kernel_specialization_strategy = lazily
+    strategies = library.DynamicShapesKernelSpecializationStrategy
+    config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER if eagerly else strategies.LAZY
     kernels.attach(config)
     return config

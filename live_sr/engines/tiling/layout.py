@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil, isqrt
 
-from live_sr.pipeline.frame import Rect, Size
+from live_sr.pipeline.frame import Rect, Size, Tile
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,6 @@ class TileRequirements:
             _round_up(whole, self.multiple) >= side and (_round_up(whole, self.multiple) - side) % self.step == 0
             for side, whole in zip(tile, size, strict=True)
         )
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One tile of a picture.
-
-    source: the network's input; it may extend beyond the right and lower edge, where the edge pixels are repeated.
-    kept: the part of the picture that is taken from this tile's result.
-    """
-
-    source: Rect
-    kept: Rect
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from typing import Generic
 import numpy as np
 import numpy.typing as npt
 
-from live_sr.engines.tiling.layout import Tile
 from live_sr.errors import EngineError
 from live_sr.pipeline.contracts import ImageEngine, RecurrentEngine
-from live_sr.pipeline.frame import AnyPixels, Frame, Rect, reuse_or_allocate_like
+from live_sr.pipeline.frame import AnyPixels, Frame, Rect, Tile, copy_part, reuse_or_allocate_like
 
 
 class TileWorker(Generic[AnyPixels]):
@@ -28,7 +27,7 @@ class TileWorker(Generic[AnyPixels]):
         left. Those must be drawn already.
         """
         self._source = reuse_or_allocate_like(self._source, tile.source.size, pixels)
-        _copy_region(pixels, tile.source, self._source)
+        copy_part(pixels, tile.source, self._source)
         if isinstance(self.engine, RecurrentEngine):
             self.engine.begin()  # the tile before is not the frame before
         result = self.engine.upscale(Frame(self._source), self._result)
@@ -83,12 +82,3 @@ def _view(pixels: AnyPixels, rect: Rect, scale: int = 1) -> AnyPixels:
         rect.y * scale : (rect.y + rect.height) * scale,
         rect.x * scale : (rect.x + rect.width) * scale,
     ]
-
-
-def _copy_region(pixels: AnyPixels, source: Rect, into: AnyPixels) -> None:
-    """Copies `source` out of the picture, and repeats the edge pixels where it extends beyond the edge."""
-    height = min(source.height, pixels.shape[0] - source.y)
-    width = min(source.width, pixels.shape[1] - source.x)
-    into[:height, :width] = pixels[source.y : source.y + height, source.x : source.x + width]
-    into[:height, width:] = into[:height, width - 1 : width]
-    into[height:] = into[height - 1]

@@ -56,24 +56,30 @@ MakeRun = Callable[[], Run]
 class Tactic:
     """A way to run a network.
 
-    unavailable_reason: why it is not worth trying, or empty. at_once: building it takes next to no time.
+    unavailable_reason: why it is not worth trying, or empty. at_once: building it takes next to no time. any_size: once
+    it was built, so does building it for another size.
     """
 
     name: str
     build: Callable[[TacticTask], MakeRun]
     unavailable_reason: Callable[[TacticTask], str] = lambda task: ""
     at_once: bool = True
+    any_size: bool = True
 
 
 @dataclass(frozen=True)
 class ChosenTactic:
-    """The tactic in use. ms: time for a frame; None: it was not timed. passed_over: the others, with reasons."""
+    """The tactic in use. ms: time for a frame; None: it was not timed. passed_over: the others, with reasons.
+
+    make_run_for: the same for pictures of another size; None: that takes long.
+    """
 
     tactic: str
     precision: str
     make_run: MakeRun = field(repr=False)
     ms: float | None = None
     passed_over: tuple[tuple[str, str], ...] = ()
+    make_run_for: Callable[[Size], MakeRun] | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -139,9 +145,11 @@ def _try_tactic(
         make_run = tactic.build(task)
         run = make_run()
         why = describe_deviation(run(example), expected)
-        return why or ChosenTactic(
-            tactic.name, task.precision, make_run, stopwatch(run, example) if stopwatch else None
-        )
+        if why:
+            return why
+        ms = stopwatch(run, example) if stopwatch else None
+        make_run_for = (lambda size: tactic.build(replace(task, size=size))) if tactic.any_size else None
+        return ChosenTactic(tactic.name, task.precision, make_run, ms, make_run_for=make_run_for)
     except ModelError:
         raise
     except Exception as error:  # compilers and drivers raise every kind of exception; the next tactic may work
@@ -245,6 +253,6 @@ TACTICS = (
     Tactic("nchw", _build_nchw),
     Tactic("channels-last", _build_channels_last),
     Tactic("fused", _build_fused, _check_fused, at_once=False),
-    Tactic("compiled", _build_compiled, _check_triton, at_once=False),
+    Tactic("compiled", _build_compiled, _check_triton, at_once=False, any_size=False),
 )
 """The simplest first."""

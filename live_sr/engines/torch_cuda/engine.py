@@ -17,8 +17,8 @@ from live_sr.engines.torch_cuda import compatibility
 from live_sr.engines.torch_cuda.autotune import TACTICS, ChosenTactic, Run, Tactic, TacticTask, choose_tactic
 from live_sr.errors import EngineError, MissingPart
 from live_sr.models.card import ModelCard
-from live_sr.nvidia.buffered_engine import BufferedEngine
 from live_sr.nvidia.inference_step import InferenceStep
+from live_sr.nvidia.windowed_engine import WindowedEngine
 from live_sr.pipeline.contracts import BuildMonitor, EngineInfo
 from live_sr.pipeline.frame import Size
 
@@ -54,8 +54,10 @@ class TorchDevice(Protocol):
         ...
 
 
-class CudaEngine(BufferedEngine):
+class CudaEngine(WindowedEngine):
     """A shipped network in PyTorch, in a CUDA graph per slot, with the fastest tactic that is correct on this GPU.
+
+    Fulfils `contracts.DeviceWindowEngine`, with a graph for each window.
 
     precision: auto (fp16 if that is correct and faster on this GPU, else fp32), fp16, bf16 or fp32. threads and cache
     are not used. queue: as in `DoubleBuffer`. quick: use the first correct tactic, without timing the others. watch is
@@ -94,16 +96,11 @@ class CudaEngine(BufferedEngine):
         why, remedy = self._gpu.check()
         if why:
             raise MissingPart(f"the cuda engine cannot be used: {why}", remedy or "use another engine")
-        try:
+        with self._explain_failure(size):
             self._warm_up(size)
-        except torch.OutOfMemoryError as error:
-            raise EngineError(f"the GPU has no memory left for {self._card.label} at {size}", LESS_MEMORY) from error
-        except RuntimeError as error:  # CUDA and cuDNN raise it for every kind of failure
-            raise EngineError(
-                f"PyTorch cannot run {self._card.label} at {size}: {_first_line(error)}", REMEDY
-            ) from error
-        finally:
-            self._gpu.free_unused()  # for the game: the memory that the trials used
+
+    def fit_window(self, size: Size) -> Size | None:
+        return None if self.taken is None or self.taken.make_run_for is None else size
 
     def close(self) -> None:
         was_ready, self.taken = self.taken is not None, None
@@ -125,6 +122,25 @@ class CudaEngine(BufferedEngine):
         self._allocate(gpu.open_cuda(), make_step, size)
         self.taken = taken
         self.info = replace(self.info, precision=taken.name)
+
+    def _make_window(self, size: Size, stream: int) -> InferenceStep:
+        assert self.taken is not None and self.taken.make_run_for is not None
+        with self._explain_failure(size), _use_inference_mode():
+            return self._gpu.create_step(self.taken.make_run_for(size)(), size, stream)
+
+    @contextmanager
+    def _explain_failure(self, size: Size) -> Iterator[None]:
+        """Around all that runs the network for the first time at that size. Raises EngineError."""
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise EngineError(f"the GPU has no memory left for {self._card.label} at {size}", LESS_MEMORY) from error
+        except RuntimeError as error:  # CUDA and cuDNN raise it for every kind of failure
+            raise EngineError(
+                f"PyTorch cannot run {self._card.label} at {size}: {_first_line(error)}", REMEDY
+            ) from error
+        finally:
+            self._gpu.free_unused()  # for the game: the memory that the trials used
 
 
 REMEDY = "use another engine, or update NVIDIA's driver"
