@@ -1,10 +1,11 @@
-"""Checks on a GPU: the networks' pictures, textures, no torn frame, switches without a gap."""
+"""Checks on a GPU: the networks' pictures, textures, changed regions, no torn frame, switches without a gap."""
 
 from __future__ import annotations
 
 import itertools
 import threading
 import time
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -12,13 +13,15 @@ import torch
 from live_sr.engines.live.build_request import Selection
 from live_sr.engines.live.hot_swap import EngineSupply, HotSwapEngine
 from live_sr.engines.live.presenter import Presenter
+from live_sr.engines.regions.on_device import DeviceWindowsEngine
+from live_sr.engines.tiling.requirements import read_requirements
 from live_sr.engines.torch_cuda.engine import CudaEngine
 from live_sr.models import zoo
 from live_sr.models.export.torch_io import wrap_torch_io
 from live_sr.models.resolve import Model, resolve
 from live_sr.nvidia.gl_interop import InteropTexture
-from live_sr.pipeline.contracts import Engine
-from live_sr.pipeline.frame import Frame, Size
+from live_sr.pipeline.contracts import DeviceEngine, DeviceWindowEngine, Engine
+from live_sr.pipeline.frame import Frame, Size, make_black
 from live_sr.pipeline.latency import Latency
 from live_sr.pipeline.pipeline import Pipeline
 from tools.gpu.egl import EglContext
@@ -152,4 +155,59 @@ def check_switches() -> PartResult:
     return lines, {"gap_ms": gap, "black": black, "shown": report.shown}
 
 
-CHECKS = {"pictures": check_pictures, "torn frames": check_torn_frames, "switches": check_switches}
+def check_changed_regions() -> PartResult:
+    """Draws the same frames in parts and as a whole, in each engine that has windows: no value may differ."""
+    size, count = Size(960, 540), 200
+    lines = ["| engine | warm-up s | drawn in parts | share drawn | ms in parts | ms whole | differing |"]
+    lines.append("|---|---|---|---|---|---|---|")
+    rows = []
+    for kind in list_usable_engines():
+        inner = make_engine(kind, "fast", 2)
+        has_windows = isinstance(inner, DeviceWindowEngine)
+        if not has_windows:
+            continue
+        requirements = read_requirements(zoo.find("fast", 2))
+        assert requirements is not None
+        engine = DeviceWindowsEngine(inner, inner, requirements, read_ns=time.perf_counter_ns, least_ms=0)
+        begun = time.perf_counter()
+        engine.warm_up(size)
+        warm_up_s = time.perf_counter() - begun
+        in_parts, shares, parts_ms = play_changes(engine, size, count)
+        whole, _, whole_ms = play_changes(inner, size, count)
+        engine.close()
+        differing = sum(a != b for a, b in zip(in_parts, whole, strict=True))
+        drawn = [share for share in shares if share < 1]
+        row = (kind, warm_up_s, len(drawn) / count, float(np.mean(shares)), parts_ms, whole_ms, differing)
+        rows.append(row)
+        lines.append("| {} | {:.1f} | {:.0%} | {:.0%} | {:.2f} | {:.2f} | {} |".format(*row))
+    assert not any(row[-1] for row in rows), "\n".join(lines)
+    return lines, rows
+
+
+def play_changes(engine: DeviceEngine, size: Size, count: int) -> tuple[list[int], list[float], float]:
+    """The same changes each time. Returns checksums of the pictures, the shares drawn, and the median milliseconds."""
+    rng = np.random.default_rng(3)
+    scene = make_black(size)
+    scene[..., :3] = rng.integers(0, 256, (size.height, size.width, 3))
+    sums, shares, times = [], [], []
+    for _ in range(count):
+        for _ in range(int(rng.integers(0, 4))):
+            y, x = int(rng.integers(0, size.height - 50)), int(rng.integers(0, size.width - 80))
+            scene[y : y + 50, x : x + int(rng.integers(1, 80)), :3] = rng.integers(0, 256, 3)
+        frame = Frame(scene)
+        begun = time.perf_counter()
+        done = engine.upscale_on_device(frame)
+        times.append(1000 * (time.perf_counter() - begun))
+        assert done is not None
+        sums.append(crc32(done.pixels.to_host().tobytes()))
+        done.pixels.release()
+        shares.append(frame.stamps.drawn)
+    return sums, shares, float(np.median(times))
+
+
+CHECKS = {
+    "pictures": check_pictures,
+    "changed regions": check_changed_regions,
+    "torn frames": check_torn_frames,
+    "switches": check_switches,
+}
