@@ -209,8 +209,13 @@ def _answer_error(request: Request, error: Exception) -> Response:
 
 def _answer_invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    wrong = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
+    wrong = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {_explain_invalid(one['msg'])}" for one in error.errors())
     return JSONResponse(describe(wrong, "/docs describes what each request takes"), 422)
+
+
+def _explain_invalid(told: str) -> str:
+    """What is wrong with a value; words about Python's types help nobody."""
+    return "it is text, and should be a file, as curl sends with -F file=@NAME" if "UploadFile" in told else told
 
 
 def _answer_http(request: Request, error: Exception) -> Response:

@@ -385,6 +385,12 @@ def test_the_page_and_what_it_loads_are_served(server: Server) -> None:
     assert b"live_sr_jobs_queued 0.0" in server.ask("GET", "/metrics").body
 
 
+def test_text_in_place_of_a_file_is_told_in_plain_words(server: Server) -> None:
+    form = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"\r\n\r\na.png\r\n--{BOUNDARY}--\r\n'.encode()
+    refused = server.ask("POST", "/jobs", form, **{"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"})
+    assert (refused.status, "it is text, and should be a file" in refused.json["detail"]) == (422, True)
+
+
 def test_other_sites_are_refused(server: Server) -> None:
     assert server.ask("POST", "/upscale/example", Origin="http://example.org").status == 403
     assert server.ask("GET", "/info", Host="example.org").status == 421, "a name that somebody else points here"
