@@ -213,9 +213,9 @@ def _answer_invalid(request: Request, error: Exception) -> Response:
     return JSONResponse(describe(wrong, "/docs describes what each request takes"), 422)
 
 
-def _explain_invalid(told: str) -> str:
+def _explain_invalid(message: str) -> str:
     """What is wrong with a value; words about Python's types help nobody."""
-    return "it is text, and should be a file, as curl sends with -F file=@NAME" if "UploadFile" in told else told
+    return "it is text, and should be a file, as curl sends with -F file=@NAME" if "UploadFile" in message else message
 
 
 def _answer_http(request: Request, error: Exception) -> Response:
