@@ -1,16 +1,20 @@
 """OpenGL games of Debian: what is missing is said in one sentence, and the same instant is drawn at every size."""
 
+from contextlib import nullcontext
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
-from live_sr.errors import MissingPart
+from live_sr.errors import LiveSRError, MissingPart
 from live_sr.pipeline.frame import Size
 from live_sr.training.pairs import game_process
 from live_sr.training.pairs.renderers import (
     car_races,
     level_games,
     light_cycles,
+    native_window,
     rolling_balls,
     scrolling_levels,
     snow_races,
@@ -50,3 +54,25 @@ def test_a_game_shows_the_same_instant_at_every_size(engine: GameEngine) -> None
         shrunk = cv2.resize(large[number], SMALL, interpolation=cv2.INTER_AREA)
         assert picture.std() > 2
         assert np.abs(shrunk.astype(float) - picture).mean() < 12
+
+
+@pytest.mark.parametrize(("engine", "filters"), [("supertux", {""}), ("colobot", {"", "nearest", "flat"})])
+def test_supertux_keeps_its_own_texture_filter_and_others_vary_it(
+    engine: str, filters: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = set()
+
+    def note_settings(window: object, settings: dict[str, str], folder: Path) -> str:
+        seen.add(settings["WINDOW_TEXTURES"])
+        return "it drew nothing"
+
+    for module in (scrolling_levels, level_games):
+        monkeypatch.setattr(module, "find_program", lambda *_: "/bin/true")
+    monkeypatch.setattr(native_window, "open_display", lambda: nullcontext(":0"))
+    monkeypatch.setattr(native_window, "compile_preload", lambda *_: None)
+    monkeypatch.setattr(native_window, "_run", note_settings)
+    drawn = next(one for one in ENGINES if one.name == engine)
+    for number in range(20):
+        with pytest.raises(LiveSRError, match="drew nothing"):
+            list(drawn.draw(f"world1_{number}", SMALL, drawn.times, 1))
+    assert seen == filters

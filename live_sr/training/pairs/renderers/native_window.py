@@ -35,12 +35,15 @@ class GameWindow:
     keys: (frame, scan code, key code, frames for which it is held) of each key that is pressed.
     environment: beside the one of this process.
     step_us: of its clock, from frame to frame.
+    textures: how they may be filtered, of which each scene takes one: as the game does (""), "nearest", or "flat"
+    (without mip levels).
     """
 
     command: Sequence[str | Path]
     keys: Sequence[tuple[int, int, int, int]] = ()
     environment: dict[str, str] = field(default_factory=dict)
     step_us: int = 33333
+    textures: Sequence[str] = ("", "", "nearest", "flat")
 
 
 def choose(scene: str, purpose: str, choices: Sequence[str]) -> str:
@@ -70,7 +73,7 @@ def play_window(window: GameWindow, scene: str, size: Size, times: FrameTimes, s
             "FRAMES_MOST": str(times.most),
             "WINDOW_DRAWN": "{}x{}".format(*size),
             "WINDOW_SAMPLES": choose(scene, "samples", ("0", "0", "4")) if scale == 1 else "0",
-            "WINDOW_TEXTURES": choose(scene, "textures", ("", "", "nearest", "flat")),
+            "WINDOW_TEXTURES": choose(scene, "textures", window.textures),
             "SDL_AUDIODRIVER": "dummy",
             "SDL_VIDEODRIVER": "x11",
             "ALSOFT_DRIVERS": "null",

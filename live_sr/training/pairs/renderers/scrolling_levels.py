@@ -51,7 +51,7 @@ def draw(scene: str, size: Size, times: FrameTimes, scale: int) -> NumberedFrame
     program = find_program("supertux2", INSTALL)
     jumps = [(frame, *SPACE, 13) for frame in range(30, 400, 32)]
     with tempfile.TemporaryDirectory(prefix="make-pairs-") as folder:
-        magnification = choose(scene, "magnification", ("0.75", "0.75", "1.0", "1.5"))
+        magnification = choose(scene, "magnification", ("0.75", "0.75", "0.75", "1.0", "1.5"))
         width = round(ROWS * size[0] / size[1])
         settings = SETTINGS.format(width=width, height=ROWS, magnification=magnification)
         Path(folder, "config").write_text(settings)
@@ -65,7 +65,7 @@ def draw(scene: str, size: Size, times: FrameTimes, scale: int) -> NumberedFrame
             find_level(scene),
         ]
         keys = [(15, *SPACE, 2), (25, *RIGHT, 1000), *jumps]
-        yield from play_window(GameWindow(command, keys, step_us=31_250), scene, size, times, scale)
+        yield from play_window(GameWindow(command, keys, step_us=31_250, textures=("",)), scene, size, times, scale)
 
 
 ENGINES = (
@@ -75,6 +75,6 @@ ENGINES = (
         "train",
         list_scenes,
         draw,
-        FrameTimes(first=60, every=64, most=2),
+        FrameTimes(first=60, every=32, most=4),
     ),
 )
