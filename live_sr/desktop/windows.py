@@ -76,6 +76,15 @@ class Win32Desktop:
     def list_monitors(self) -> list[Monitor]:
         return [Monitor(screen.name, screen.rect, screen.primary) for screen in win32.list_screens()]
 
+    def place_window(self, window: int, rect: Rect) -> None:
+        """The border and the title bar stay as wide as they are."""
+        outer, inner = win32.get_window_rect(window), win32.get_client_rect(window)
+        if outer is None or inner is None:
+            return
+        x, y = rect.x + outer.x - inner.x, rect.y + outer.y - inner.y
+        width, height = rect.width + outer.width - inner.width, rect.height + outer.height - inner.height
+        self._user32.SetWindowPos(window, None, x, y, width, height, SWP_NOZORDER | SWP_NOACTIVATE)
+
     def apply_window_styles(self, overlay: int) -> None:
         """See Desktop. Call it again whenever Qt makes a new native window (QEvent.WinIdChange).
 

@@ -15,6 +15,7 @@ from typing import Any
 from Xlib import X, Xatom, error
 from Xlib.display import Display
 from Xlib.ext import res, shape
+from Xlib.protocol.event import ClientMessage
 
 from live_sr.desktop.x11_changes import AnswerCache
 from live_sr.desktop.x11_errors import GONE, NO_SERVER, raise_display_lost
@@ -60,6 +61,26 @@ class X11Desktop:
         """The monitors that RANDR reports. The first is the primary one if RANDR names none."""
         with raise_display_lost():
             return self._answers.recall("monitors", self._query_monitors)
+
+    def place_window(self, window: int, rect: Rect) -> None:
+        """Through the window manager where there is one: only its own message places the content, not its frame."""
+        with raise_display_lost(), suppress(*GONE):
+            handle = self._get_window(window)
+            unmanaged = bool(handle.get_attributes().override_redirect)
+            left, right, top, bottom = self._read_shadow(handle)
+            whole = (rect.x - left, rect.y - top, rect.width + left + right, rect.height + top + bottom)
+            name = "_NET_MOVERESIZE_WINDOW"
+            supported = self._get_atom(name) in self._read_numbers(self._root, "_NET_SUPPORTED")
+            if supported and not unmanaged and has_window_manager(self._display):
+                # of EWMH: the gravity of the place, that x, y, width and height are given, and that a tool asks
+                what = X.StaticGravity | 0b1111 << 8 | 2 << 12
+                numbers = [what, *(number & 0xFFFFFFFF for number in whole)]
+                message = ClientMessage(window=handle, client_type=self._get_atom(name), data=(32, numbers))
+                self._root.send_event(message, X.SubstructureRedirectMask | X.SubstructureNotifyMask)
+            else:
+                x, y, width, height = whole
+                handle.configure(x=x, y=y, width=width, height=height)
+            self._display.sync()
 
     def apply_window_styles(self, overlay: int) -> None:
         """Does nothing: Qt's BypassWindowManagerHint and WindowTransparentForInput are enough."""
@@ -190,12 +211,17 @@ class X11Desktop:
         """Its content: without a shadow that it draws itself around it."""
         size = window.get_geometry()
         corner = self._root.translate_coords(window, 0, 0)
-        shadow = self._read_numbers(window, "_GTK_FRAME_EXTENTS")
-        left, right, top, bottom = shadow if len(shadow) == 4 else (0, 0, 0, 0)
+        left, right, top, bottom = self._read_shadow(window)
         width, height = size.width - left - right, size.height - top - bottom
         if width < 1 or height < 1:
             return Rect(corner.x, corner.y, size.width, size.height)
         return Rect(corner.x + left, corner.y + top, width, height)
+
+    def _read_shadow(self, window: Any) -> tuple[int, int, int, int]:
+        """How far a shadow that the window draws itself reaches into it from the left, right, top and bottom."""
+        shadow = self._read_numbers(window, "_GTK_FRAME_EXTENTS")
+        left, right, top, bottom = shadow if len(shadow) == 4 else (0, 0, 0, 0)
+        return left, right, top, bottom
 
     def _read_numbers(self, window: Any, name: str) -> list[int]:
         """A property of 32-bit numbers; empty if the window does not have it."""

@@ -367,6 +367,13 @@ class Desktop(Protocol):
 
     def list_monitors(self) -> list[Monitor]: ...
 
+    def place_window(self, window: int, rect: Rect) -> None:
+        """Asks for another program's window to have its content at `rect`, in physical pixels.
+
+        It may take a moment, and the window or its manager may refuse: ask for its state afterwards.
+        """
+        ...
+
     def apply_window_styles(self, overlay: int) -> None:
         """Sets what the window toolkit cannot: clicks pass through, and the window never gets the focus."""
         ...

@@ -396,6 +396,20 @@ def test_without_a_window_manager_the_active_window_follows_the_focus() -> None:
         desktop.close()
 
 
+@pytest.mark.parametrize("screen", ["openbox", ""], indirect=True)
+def test_a_window_of_another_program_is_placed_by_its_content_and_put_back(screen: Screen, desktop: X11Desktop) -> None:
+    toy = ToyWindow(screen)
+    toy.set_shadow(10, 20, 30, 40)
+    state = desktop.get_window_state(toy.id)
+    assert state is not None
+    for place in (Rect(200, 150, 500, 300), state.rect):
+        desktop.place_window(toy.id, place)
+        until(lambda place=place: desktop.get_window_state(toy.id).rect == place, "it is there")  # type: ignore[misc, union-attr]
+    toy.destroy()
+    desktop.place_window(toy.id, Rect(0, 0, 10, 10))
+    assert desktop.get_window_state(toy.id) is None
+
+
 def test_the_overlay_is_placed_above_the_others_and_a_lost_one_harms_nothing(
     screen: Screen, toy: ToyWindow, desktop: X11Desktop, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -124,6 +124,32 @@ def test_the_overlay_is_placed_topmost_without_being_activated(user32: FakeUser3
     assert user32.places == [(-1, -1280, -200, 640, 480, 0x10)]
 
 
+class FakeFrame(FakeUser32):
+    """A window of 300x200 at 100, 50, whose border is 8 pixels wide and whose title bar 31 high."""
+
+    def GetClientRect(self, _window: int, rect: Any) -> int:  # noqa: N802
+        area = ctypes.cast(rect, ctypes.POINTER(wintypes.RECT)).contents
+        area.left, area.top, area.right, area.bottom = 0, 0, 284, 161
+        return 1
+
+    def ClientToScreen(self, _window: int, point: Any) -> int:  # noqa: N802
+        corner = ctypes.cast(point, ctypes.POINTER(wintypes.POINT)).contents
+        corner.x, corner.y = 108, 81
+        return 1
+
+    def GetWindowRect(self, _window: int, rect: Any) -> int:  # noqa: N802
+        area = ctypes.cast(rect, ctypes.POINTER(wintypes.RECT)).contents
+        area.left, area.top, area.right, area.bottom = 100, 50, 400, 250
+        return 1
+
+
+def test_a_window_of_another_program_is_placed_by_its_content(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeFrame()
+    monkeypatch.setattr(win32, "load_library", lambda name: fake)
+    Win32Desktop().place_window(3, Rect(108, 81, 568, 322))
+    assert fake.places == [(None, 100, 50, 584, 361, 0x4 | 0x10)]
+
+
 class FakeStack(FakeUser32):
     """Windows by their handle: the process, the style and the owner of each, topmost first."""
 
