@@ -26,6 +26,7 @@ Make pairs of frames to train on: small ones as a game draws them, and large one
   live-sr pairs video play.mp4 --scenes --out pairs/mygame       one frame of each of its scenes
   live-sr pairs videos 480p.mp4 1080p.mp4 --out pairs/mygame     two versions of a video, aligned
   live-sr pairs two small/ large/ --out pairs/mygame             drawn at two sizes already; checked
+  live-sr pairs paused --window "My Game" --out pairs/mygame     a paused game, captured in two sizes of its window
   live-sr pairs doom --maps e1m1 map05 --out pairs/doom          drawn by the game, twice
   live-sr pairs openarena match.dm_71 --out pairs/openarena
   live-sr pairs engine three --out pairs/three                   scenes of a game engine, drawn twice
@@ -64,6 +65,7 @@ def add_commands(commands: Commands) -> None:
         _add_source(sources, "videos", "two versions of a video, aligned in time and place; without stills and fades")
     )
     _two_flags(_add_source(sources, "two", "the same instants drawn at two sizes, under the same names"))
+    _paused_flags(sources)
     _doom_flags(
         _add_source(
             sources, "doom", "dsda-doom, playing demos or walking about (needs DISPLAY)", "Freedoom (dsda-doom, OpenGL)"
@@ -147,6 +149,17 @@ def _two_flags(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(command=lambda a: _make(a, options.FolderPairInput(a.small_frames, a.large_frames)))
 
 
+def _paused_flags(sources: Commands) -> None:
+    what = "a game that stands still, captured small, and large in a larger window; press Enter for each pair"
+    parser = _add_source(sources, "paused", what)
+    window = parser.add_mutually_exclusive_group()
+    window.add_argument("--window", metavar="TITLE", help="the window whose title or process contains this")
+    window.add_argument("--pid", type=int, help="the window of this process")
+    times = options.PausedInput.scale
+    parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=times, help="how many times larger it becomes")
+    parser.set_defaults(command=_paused)
+
+
 def _doom_flags(parser: argparse.ArgumentParser) -> None:
     flag = parser.add_argument
     flag("demos", type=Path, nargs="*", metavar="DEMO.lmp", help="recorded input of a player")
@@ -220,6 +233,12 @@ def _openarena(a: argparse.Namespace) -> int:
     return _make(a, options.OpenArenaInput(tuple(a.demos), tuple(a.match), _read_rendering(a)))
 
 
+def _paused(a: argparse.Namespace) -> int:
+    from live_sr.training.pairs import paused_session
+
+    return paused_session.run(options.PausedInput(a.window, a.pid, a.scale), _read_target(a))
+
+
 def _engine(a: argparse.Namespace) -> int:
     from live_sr.training.pairs.renderers import find_engine
 
@@ -244,8 +263,11 @@ def _degrade(a: argparse.Namespace) -> int:
 def _make(a: argparse.Namespace, source: options.PairInput) -> int:
     from live_sr.training.pairs import command
 
-    target = options.PairsOptions(a.out, a.game, a.licence, a.format, tuple(a.never), a.seed)
-    return command.run(source, target)
+    return command.run(source, _read_target(a))
+
+
+def _read_target(a: argparse.Namespace) -> options.PairsOptions:
+    return options.PairsOptions(a.out, a.game, a.licence, a.format, tuple(a.never), a.seed)
 
 
 def _read_shrinking(a: argparse.Namespace) -> options.Shrinking:

@@ -113,6 +113,18 @@ class EngineInput:
     missing_only: bool = False
 
 
+@dataclass(frozen=True)
+class PausedInput:
+    """A game that stands still, by a part of its window's title or by its process; with neither, the player is asked.
+
+    `scale`: how many times wider and higher its window becomes.
+    """
+
+    window: str | None
+    pid: int | None
+    scale: int = ENGINE_SCALE
+
+
 PairInput = FolderInput | FolderPairInput | VideoInput | VideoPairInput | DoomInput | OpenArenaInput | EngineInput
 
 

@@ -1,0 +1,158 @@
+"""`live-sr pairs paused`: pairs of a game that stands still, captured small and, in a larger window, large.
+
+The player pauses the game and presses Enter in the terminal, for each pair. A pair is written only if the game itself
+has drawn both sizes of one instant; else the reason is printed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import closing
+
+from live_sr.capture.select import select_capture
+from live_sr.desktop import window_picker
+from live_sr.desktop.open import open_desktop
+from live_sr.errors import SourceClosed, SourceLost, UsageError, explain
+from live_sr.imaging.degradation import Picture
+from live_sr.pipeline.contracts import Desktop, WindowInfo
+from live_sr.pipeline.frame import Rect, Size
+from live_sr.system.termination import HeldInterrupt
+from live_sr.terminal import print_result
+from live_sr.training.pairs.options import PairsOptions, PausedInput
+from live_sr.training.pairs.pair_folder import PairFolder, PairOrigin
+from live_sr.training.pairs.paused_game import PausedGame, fit_into
+from live_sr.training.pairs.render_check import find_defect, has_moved
+
+Ask = Callable[[str], str]
+"""Shows its argument and returns a line, as `input` does. Raises EOFError at the end of the input."""
+
+
+def run(source: PausedInput, options: PairsOptions, ask: Ask = input) -> int:
+    """Make pairs until the player ends it, and print how many there are. The exit code: 1 if there are none.
+
+    Raises LiveSRError. It also ends, with what it has, when the game's window is closed.
+    """
+    with closing(open_desktop()) as desktop:
+        window = _choose_window(source, desktop, ask)
+        capture = select_capture("auto", whole_window=True)
+        with HeldInterrupt() as interrupt, PairFolder(options.out, options.format, list(options.never)) as pairs:
+
+            def ask_player(question: str) -> str:
+                with interrupt.let_through():
+                    return ask(question)
+
+            game = PausedGame(desktop, capture, window, interrupt)
+            origin = PairOrigin(
+                options.game or window_picker.make_printable(window.title) or options.out.name, options.licence
+            )
+            session = PausedSession(game, pairs, origin, source.scale, ask_player)
+            try:
+                session.run()
+            except (KeyboardInterrupt, EOFError):
+                print_result("")  # the terminal's line, with the question or ^C, ends here
+            except SourceClosed as closed:
+                print_result(f"{closed.message}: this is the end")
+    places = len(pairs.places)
+    print_result(f"{options.out}: {pairs.written} pairs written, {session.refused} refused, {places} places in all")
+    if places < 10:
+        print_result("fewer than ten places: `live-sr train` holds out one in ten of them to measure itself with")
+    return 0 if pairs.written else 1
+
+
+class PausedSession:
+    """Asks the player to pause the game, takes a pair, and so on. `refused`: how many were no pairs."""
+
+    def __init__(self, game: PausedGame, pairs: PairFolder, origin: PairOrigin, scale: int, ask: Ask) -> None:
+        self._game = game
+        self._pairs = pairs
+        self._origin = origin
+        self._scale = scale
+        self._ask = ask
+        self.refused = 0
+        self._last: Picture | None = None  # the small picture of the pair before
+
+    def run(self) -> None:
+        """Raises EOFError at the end of the input, KeyboardInterrupt, and SourceClosed."""
+        while True:
+            self._ask("Pause the game and press Enter here (Ctrl-C ends it): ")
+            try:
+                small, large = self._capture_both()
+            except SourceClosed:
+                raise
+            except (UsageError, SourceLost) as error:
+                self.refused += 1
+                print_result(f"refused: {explain(error)}")
+            else:
+                self._write(small, large)
+
+    def _capture_both(self) -> tuple[Picture, Picture]:
+        """Raises UsageError where they are not one instant, drawn twice."""
+        small = self._game.take_picture()
+        if self._last is not None and not has_moved(self._last, small):
+            raise UsageError("it is the same picture as before", "play on, and pause somewhere else")
+        with self._game.returned_afterwards():
+            place = self._game.find_place()
+            followed = self._enlarge(place)
+            large = self._find_large(small)
+            if not self._game.resize(place) and not followed:
+                self._ask(f"Change it back to {place.size}, return to the same picture, and press Enter here: ")
+            again = self._game.take_picture()
+        if again.shape != small.shape:
+            what = f"the window is not {place.size} again, so nobody knows whether the game has stood still"
+            raise UsageError(what, "give it the same size as before")
+        if has_moved(small, again):
+            raise UsageError("the game has moved meanwhile", "pause it, or take a picture in which nothing moves")
+        return small, large
+
+    def _enlarge(self, place: Rect) -> bool:
+        """Returns whether the window follows by itself; if not, the player changes its size."""
+        wanted, screen = place.size.times(self._scale), self._game.find_screen(place)
+        if wanted.width > screen.width or wanted.height > screen.height:
+            what = f"{place.size} x{self._scale} is {wanted}, larger than the screen ({screen.size})"
+            raise UsageError(what, "make the game's window smaller, or choose a smaller --scale")
+        if self._game.resize(fit_into(screen, wanted, place)):
+            return True
+        self._game.resize(place)
+        print_result(f"the window does not grow to {wanted} when it is asked to")
+        self._ask(f"Choose {wanted} in the game's own menu, return to the same picture, and press Enter here: ")
+        size = self._game.find_place().size
+        if size != wanted:
+            raise UsageError(f"the window did not grow to {wanted}: it is {size}", "")
+        return False
+
+    def _find_large(self, small: Picture) -> Picture:
+        """The first still picture that is what `small` shows, drawn larger: a game may take a while to draw it."""
+        wanted = Size(small.shape[1], small.shape[0]).times(self._scale)
+        defect = "the game's large picture does not stand still"
+        for large in self._game.iterate_still_pictures():
+            size = Size(large.shape[1], large.shape[0])
+            defect = find_defect(small, large) if size == wanted else f"the large picture is {size}, not {wanted}"
+            if not defect:
+                return large
+        raise UsageError(defect, "")
+
+    def _write(self, small: Picture, large: Picture) -> None:
+        """Each pair is a place of its own: training holds out one place in ten."""
+        stem = _make_stem(self._origin.game)
+        taken = (re.fullmatch(rf"{stem}-(\d+)", place) for place in self._pairs.places)
+        number = 1 + max((int(found[1]) for found in taken if found), default=0)
+        name, before = f"{stem}-{number:03}_00001", len(self._pairs.left_out)
+        self._pairs.add(name, small, large, "render", self._origin.game, self._origin)
+        notes = self._pairs.left_out[before:]
+        self._last = None if notes else small
+        self.refused += len(notes)
+        sizes = f"{small.shape[1]}x{small.shape[0]} and {large.shape[1]}x{large.shape[0]}"
+        print_result(f"refused: {notes[0]}" if notes else f"written: {name}, {sizes}")
+
+
+def _choose_window(source: PausedInput, desktop: Desktop, ask: Ask) -> WindowInfo:
+    windows = desktop.list_windows()
+    if source.window is None and source.pid is None:
+        return window_picker.ask_for_window(windows, ask)
+    return window_picker.find_window(windows, source.window or "", source.pid or 0)
+
+
+def _make_stem(game: str) -> str:
+    """ "my-game" for "My Game 2": without an underscore, which ends the place in a pair's name."""
+    return "-".join(re.findall(r"[a-z0-9]+", game.lower()))[:24].strip("-") or "game"

@@ -1,0 +1,213 @@
+"""A game that stands still is captured at two sizes, what is no pair is refused, and its window gets its size back."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import cv2
+import numpy as np
+import paused_toy
+import pytest
+from patience import LONG_S, until
+from screens import Screen, command_toy, read_toy
+
+from live_sr import cli
+from live_sr.desktop.x11 import X11Desktop
+from live_sr.pipeline.frame import Rect, Size
+from live_sr.training.pairs import paused_game, paused_session
+from live_sr.training.pairs.options import PairsOptions, PausedInput
+
+SMALL, LARGE = Size(320, 180), Size(640, 360)
+
+
+class ToyGame:
+    """A running paused_toy.py, and what the window manager says of its window."""
+
+    def __init__(self, screen: Screen, mode: str) -> None:
+        script = str(Path(paused_toy.__file__))
+        self._process = screen.talk(sys.executable, script, *map(str, SMALL), "Toy game", mode)
+        self._id = int(read_toy(self._process))
+        self._display = screen.display
+
+    def show_scene(self, number: int) -> None:
+        command_toy(self._process, "scene", number)
+
+    def resize(self, size: Size) -> None:
+        command_toy(self._process, "resize", *size)
+
+    def find_place(self) -> Rect:
+        with closing(X11Desktop(self._display)) as desktop:
+            state = desktop.get_window_state(self._id)
+        assert state is not None
+        return state.rect
+
+
+class Player:
+    """Answers each question with Enter, after having done what `script` says; then the input ends."""
+
+    def __init__(self, *script: Callable[[], None] | None) -> None:
+        self._script = iter(script)
+        self.questions: list[str] = []
+
+    def __call__(self, question: str) -> str:
+        self.questions.append(question)
+        try:
+            act = next(self._script)
+        except StopIteration:
+            raise EOFError from None
+        if act is not None:
+            act()
+        return ""
+
+
+@pytest.fixture
+def make_pairs(screen: Screen, tmp_path: Path) -> Callable[[Player, int], int]:
+    def run(player: Player, scale: int = 2) -> int:
+        return paused_session.run(PausedInput("toy game", None, scale), PairsOptions(tmp_path / "pairs"), player)
+
+    return run
+
+
+MakePairs = Callable[..., int]
+
+
+def read_pair(folder: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    small, large = (cv2.imread(str(folder / "pairs" / side / f"{name}.png")) for side in ("lr", "hr"))
+    return small, large
+
+
+def draw(size: Size, number: int) -> np.ndarray:
+    return paused_toy.draw_scene(*size, number)[..., :3]
+
+
+def test_both_pictures_are_what_the_game_draws_at_both_sizes(
+    screen: Screen,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_pairs: MakePairs,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(paused_game, "SETTLES_S", LONG_S)
+    toy = ToyGame(screen, "draws")
+    place = toy.find_place()
+    assert make_pairs(Player(None, lambda: toy.show_scene(1))) == 0
+    for number, name in enumerate(("toy-game-001_00001", "toy-game-002_00001")):
+        small, large = read_pair(tmp_path, name)
+        np.testing.assert_array_equal(small, draw(SMALL, number))
+        np.testing.assert_array_equal(large, draw(LARGE, number))
+    assert toy.find_place() == place, "where it was, and as large"
+    assert "2 pairs written, 0 refused, 2 places in all" in capsys.readouterr().out
+    rows = (tmp_path / "pairs" / "manifest.csv").read_text().splitlines()
+    assert len(rows) == 3
+    assert "render" in rows[1]
+    assert "Toy game" in rows[1]
+    toy.show_scene(2)
+    assert make_pairs(Player(None)) == 0
+    assert (tmp_path / "pairs" / "hr" / "toy-game-003_00001.png").exists(), "the places count on"
+
+
+@pytest.mark.parametrize(
+    ("mode", "settles_s", "reason"),
+    [
+        ("stretches", 8.0, "the game only stretches its picture (nearest)"),
+        ("retro", 8.0, "the game only stretches its picture, which has the same number of pixels"),
+        ("more", 8.0, "things are x1.00 as large in the large picture, not x2"),
+        ("moves", 2.0, "the game's picture does not stand still"),
+        ("restless", 2.0, "the game's large picture does not stand still"),
+        ("jumps", 8.0, "the game has moved meanwhile"),
+    ],
+)
+def test_what_is_no_pair_is_refused_with_its_reason(
+    mode: str, settles_s: float, reason: str, screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    make_pairs: MakePairs, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(paused_game, "SETTLES_S", settles_s)
+    toy = ToyGame(screen, mode)
+    place = toy.find_place()
+    assert make_pairs(Player(None)) == 1
+    output = capsys.readouterr().out
+    assert f"refused: {reason}" in output
+    assert "0 pairs written, 1 refused" in output
+    assert not (tmp_path / "pairs").exists()
+    assert toy.find_place() == place
+
+
+def test_the_same_picture_again_and_one_larger_than_the_screen_are_refused(
+    screen: Screen, monkeypatch: pytest.MonkeyPatch, make_pairs: MakePairs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(paused_game, "SETTLES_S", LONG_S)
+    toy = ToyGame(screen, "draws")
+    assert make_pairs(Player(None, None)) == 0
+    assert "refused: it is the same picture as before" in capsys.readouterr().out
+    toy.resize(Size(400, 225))
+    assert make_pairs(Player(None), 4) == 1
+    assert "refused: 400x225 x4 is 1600x900, larger than the screen (1280x720)" in capsys.readouterr().out
+    assert toy.find_place().size == Size(400, 225)
+
+
+def test_where_the_window_does_not_follow_the_player_changes_its_size(
+    screen: Screen,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_pairs: MakePairs,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(paused_game, "SETTLES_S", LONG_S)
+    monkeypatch.setattr(paused_game, "FOLLOWS_S", 1.0)
+    toy = ToyGame(screen, "fixed")
+    player = Player(None, lambda: toy.resize(LARGE), lambda: toy.resize(SMALL))
+    assert make_pairs(player) == 0
+    assert "Choose 640x360 in the game's own menu" in player.questions[1]
+    assert "Change it back to 320x180" in player.questions[2]
+    small, large = read_pair(tmp_path, "toy-game-001_00001")
+    np.testing.assert_array_equal(small, draw(SMALL, 0))
+    np.testing.assert_array_equal(large, draw(LARGE, 0))
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_the_window_gets_its_size_back_however_it_is_ended(how: signal.Signals, screen: Screen, tmp_path: Path) -> None:
+    toy = ToyGame(screen, "restless")
+    place = toy.find_place()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "live_sr", "pairs", "paused", "--window", "toy game", "--scale", "2", "--out", "pairs"],
+        env={**screen.env, "PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        # a test run started in the background ignores Ctrl-C, and its children inherit that
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        assert process.stdin is not None
+        print(file=process.stdin, flush=True)
+        until(lambda: toy.find_place().size == LARGE, "the window is large")
+        process.send_signal(how)
+        until(lambda: process.poll() is not None, "its end")
+        until(lambda: toy.find_place() == place, "the window is as it was")
+        assert process.stdout is not None
+        output = process.stdout.read()
+        assert "Traceback" not in output
+        assert how == signal.SIGKILL or "0 pairs written" in output
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.close()
+        process.stdout.close()
+
+
+def test_a_mistake_is_a_sentence(screen: Screen, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["pairs", "paused", "--window", "no such game", "--out", str(tmp_path / "pairs")]) == 3
+    assert "there is no window" in capsys.readouterr().err
+    assert not (tmp_path / "pairs").exists()
