@@ -49,7 +49,7 @@ class Toy:
     def __init__(self, width: int, height: int, title: str, mode: str) -> None:
         self.first = self.size = (width, height)
         self.mode = mode
-        self.number = 0
+        self.number = self.turn = 0
         self.display = Display()
         screen = self.display.screen()
         self.depth = screen.root_depth
@@ -82,6 +82,7 @@ class Toy:
             pixels = draw_scene(128, 72, self.number)[rows][:, columns]
         else:
             pixels = draw_scene(width, height, self.number, self.first if self.mode == "more" else (0, 0))
+        pixels = np.roll(pixels, 20 * self.turn, axis=1)
         height, width = pixels.shape[:2]
         picture = self.window.create_pixmap(width, height, self.depth)
         rows = max(1, STRIP // (width * 4))
@@ -106,7 +107,7 @@ class Toy:
 
     def animate(self) -> None:
         if self.mode == "moves" or (self.mode == "restless" and self.size != self.first):
-            self.number = (self.number + 1) % 8
+            self.turn += 1
             self.draw()
 
     def obey(self, command: str, *numbers: int) -> None:

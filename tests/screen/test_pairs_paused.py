@@ -113,21 +113,22 @@ def test_both_pictures_are_what_the_game_draws_at_both_sizes(
 
 
 @pytest.mark.parametrize(
-    ("mode", "settles_s", "reason"),
+    ("mode", "settles_s", "still_s", "reason"),
     [
-        ("stretches", 8.0, "the game only stretches its picture (nearest)"),
-        ("retro", 8.0, "the game only stretches its picture, which has the same number of pixels"),
-        ("more", 8.0, "things are x1.00 as large in the large picture, not x2"),
-        ("moves", 2.0, "the game's picture does not stand still"),
-        ("restless", 2.0, "the game's large picture does not stand still"),
-        ("jumps", 8.0, "the game has moved meanwhile"),
+        ("stretches", 12.0, 0.5, "the game only stretches its picture (nearest)"),
+        ("retro", 12.0, 0.5, "the game only stretches its picture, which has the same number of pixels"),
+        ("more", 12.0, 0.5, "things are x1.00 as large in the large picture, not x2"),
+        ("moves", 8.0, 4.0, "the game's picture does not stand still"),
+        ("restless", 8.0, 4.0, "the game's large picture does not stand still"),
+        ("jumps", LONG_S, 0.5, "the game has moved meanwhile"),
     ],
 )
 def test_what_is_no_pair_is_refused_with_its_reason(
-    mode: str, settles_s: float, reason: str, screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    make_pairs: MakePairs, capsys: pytest.CaptureFixture[str],
+    mode: str, settles_s: float, still_s: float, reason: str, screen: Screen, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, make_pairs: MakePairs, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setattr(paused_game, "SETTLES_S", settles_s)
+    monkeypatch.setattr(paused_game, "STILL_S", still_s)
     toy = ToyGame(screen, mode)
     place = toy.find_place()
     assert make_pairs(Player(None)) == 1
