@@ -70,7 +70,7 @@ def test_supertux_keeps_its_own_texture_filter_and_others_vary_it(
         monkeypatch.setattr(module, "find_program", lambda *_: "/bin/true")
     monkeypatch.setattr(native_window, "open_display", lambda: nullcontext(":0"))
     monkeypatch.setattr(native_window, "compile_preload", lambda *_: None)
-    monkeypatch.setattr(native_window, "_run", note_settings)
+    monkeypatch.setattr(native_window, "run_game", note_settings)
     drawn = next(one for one in ENGINES if one.name == engine)
     for number in range(20):
         with pytest.raises(LiveSRError, match="drew nothing"):

@@ -79,7 +79,7 @@ def play_window(window: GameWindow, scene: str, size: Size, times: FrameTimes, s
             "ALSOFT_DRIVERS": "null",
             "LIBGL_ALWAYS_SOFTWARE": "1",
         }
-        why = _run(window, settings, folder)
+        why = run_game(window, settings, folder)
         drawn = sorted(frames.glob("*.ppm"))
         if not drawn:
             raise LiveSRError(f"{Path(window.command[0]).name} drew nothing of {scene}; {why}", "try another scene")
@@ -89,7 +89,7 @@ def play_window(window: GameWindow, scene: str, size: Size, times: FrameTimes, s
                 yield int(path.stem), np.asarray(picture, np.uint8)
 
 
-def _run(window: GameWindow, settings: dict[str, str], folder: Path) -> str:
+def run_game(window: GameWindow, settings: dict[str, str], folder: Path) -> str:
     """Runs the game until it ends itself, or TIMEOUT_S have passed. How it ended, for an error."""
     log = folder / "log"
     with log.open("wb") as out:
