@@ -129,7 +129,15 @@ def compute_psnr(a: Pixels, b: Pixels) -> float:
     return float(cv2.PSNR(np.ascontiguousarray(a[..., :3]), np.ascontiguousarray(b[..., :3])))
 
 
+def is_same_picture(a: Pixels, b: Pixels) -> bool:
+    """Whether they differ by rounding alone.
+
+    Each process chooses between two graphs of an engine by a trial of its own. In bf16 they differ by 57 dB in noise.
+    """
+    return a.shape[:2] == b.shape[:2] and compute_psnr(a, b) > 50
+
+
 def wait_until_shown(screen: Screen, picture: Pixels) -> None:
-    """Waits until the middle of the screen shows that picture. 60 dB allows for single rounding errors."""
+    """Waits until the middle of the screen shows that picture."""
     size = get_size(picture)
-    until(lambda: compute_psnr(grab_middle(screen, size), picture) > 60, f"the picture of {size} is shown")
+    until(lambda: is_same_picture(grab_middle(screen, size), picture), f"the picture of {size} is shown")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from cast_portal import CastPortal, MutterCast
 from gnome_screen import GnomeScreen, WaylandToy, list_missing_programs
-from overlay_process import OverlayProcess, StartOverlay, compute_psnr
+from overlay_process import OverlayProcess, StartOverlay, is_same_picture
 from patience import until
 from screens import HD, forget_extensions
 from wayland_toy import CLOCK_PIXELS
@@ -285,7 +285,7 @@ def wait_for_screen(monitor: PipeWireSource, toy: WaylandToy, place: Rect, seed:
         left, top = place.x + (place.width - size.width) // 2, place.y + (place.height - size.height) // 2
         frames = [monitor.next_frame(0.1) for _ in range(5)]
         shown = [f.pixels[top : top + size.height, left : left + size.width] for f in frames if f is not None]
-        return any(picture.shape == expected.shape and compute_psnr(picture, expected) > 60 for picture in shown)
+        return any(is_same_picture(picture, expected) for picture in shown)
 
     until(is_shown, "the picture on the screen", pause_s=0)
 

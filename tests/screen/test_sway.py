@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from fake_portal import FakePortal, PrivateBus
-from overlay_process import OverlayProcess, compute_psnr, upscale_to_screen
+from overlay_process import OverlayProcess, compute_psnr, is_same_picture, upscale_to_screen
 from patience import until
 from screens import HD, ToyWindow, forget_extensions
 from sway_screen import OUTPUT, ClickedWindow, SwayScreen, VirtualInput, find_obstacle
@@ -75,7 +75,7 @@ class Overlay:
 
     def _is_seen(self) -> bool:
         picture = cut_middle(self._sway.grab(), get_size(self.expected))
-        return picture.shape == self.expected.shape and compute_psnr(picture, self.expected) > 60
+        return is_same_picture(picture, self.expected)
 
 
 def ctl(sway: SwayScreen, action: str) -> None:
