@@ -40,6 +40,7 @@ class ToyGame:
 
     def resize(self, size: Size) -> None:
         command_toy(self._process, "resize", *size)
+        until(lambda: self.find_place().size == size, "the window has its new size")
 
     def find_place(self) -> Rect:
         with closing(X11Desktop(self._display)) as desktop:

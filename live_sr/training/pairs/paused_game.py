@@ -57,8 +57,12 @@ class PausedGame:
     def resize(self, place: Rect) -> bool:
         """Asks for that place; returns whether the window has got that size."""
         self._desktop.place_window(self._window.id, place)
+        return self.wait_for_size(place.size)
+
+    def wait_for_size(self, size: Size) -> bool:
+        """Whether the window has that size within the time that it may take to follow."""
         end = monotonic() + FOLLOWS_S
-        while self.find_place().size != place.size:
+        while self.find_place().size != size:
             if monotonic() > end:
                 return False
             self._wait()

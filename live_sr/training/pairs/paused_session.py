@@ -97,6 +97,7 @@ class PausedSession:
             large = self._find_large(small)
             if not self._game.resize(place) and not followed:
                 self._ask(f"Change it back to {place.size}, return to the same picture, and press Enter here: ")
+                self._game.wait_for_size(place.size)
             again = self._game.take_picture()
         if again.shape != small.shape:
             what = f"the window is not {place.size} again, so nobody knows whether the game has stood still"
@@ -116,9 +117,8 @@ class PausedSession:
         self._game.resize(place)
         print_result(f"the window does not grow to {wanted} when it is asked to")
         self._ask(f"Choose {wanted} in the game's own menu, return to the same picture, and press Enter here: ")
-        size = self._game.find_place().size
-        if size != wanted:
-            raise UsageError(f"the window did not grow to {wanted}: it is {size}", "")
+        if not self._game.wait_for_size(wanted):
+            raise UsageError(f"the window did not grow to {wanted}: it is {self._game.find_place().size}", "")
         return False
 
     def _find_large(self, small: Picture) -> Picture:
