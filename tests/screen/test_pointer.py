@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from screens import HD, Screen, find_program
 from live_sr.desktop.pointer_x11 import X11Pointer
 from live_sr.desktop.window_picker import find_windows
 from live_sr.desktop.x11 import X11Desktop
+from live_sr.errors import SourceLost
 from live_sr.pipeline.contracts import WindowInfo
 from live_sr.pipeline.frame import Rect, Size
 
@@ -394,7 +396,9 @@ def test_a_button_of_openttd_is_pressed_where_its_picture_is(
 
     def shows(place: tuple[int, int], colour: tuple[int, int, int]) -> bool:
         game = find_game()
-        return game is not None and tuple(capture_window(screen, game.id)[place[1], place[0], :3]) == colour
+        with suppress(SourceLost):  # while it opens, its window is hidden again for a moment
+            return game is not None and tuple(capture_window(screen, game.id)[place[1], place[0], :3]) == colour
+        return False
 
     until(lambda: shows(NEW_GAME, BUTTON_COLOUR), "the menu is seen", 120)
     game = until(find_game, "the game's window")
