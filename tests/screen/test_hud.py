@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from graphics_card import CARD
 from hud_samples import REPORT, STATE, make_background, paint_over
 from PyQt6 import sip
 from PyQt6.QtCore import qInstallMessageHandler
@@ -24,19 +25,13 @@ from live_sr.overlay.text_rows import Tone
 from live_sr.pipeline.frame import Pixels, Rect, Size, make_black
 from live_sr.pipeline.latency import LatencyReport, Percentiles
 
-GPU = GpuState(
-    "NVIDIA GeForce RTX 4070",
-    driver="610.12",
-    cuda="13.1",
-    capability="8.9",
+GPU = replace(
+    CARD,
     load=98,
     clock_mhz=210,
-    max_clock_mhz=2520,
     used_bytes=3 << 30,
-    total_bytes=12 << 30,
     celsius=61,
     watts=38.2,
-    limit_watts=200.0,
     state=8,
 )
 ON_NVIDIA = replace(STATE, engine="tensorrt", precision="fp16", gpu=GPU, runtime="TensorRT 11.0.0", advice=GPU.advice)

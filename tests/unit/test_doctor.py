@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from graphics_card import CARD
 from screens import Screen
 
 from live_sr import backends, cli
@@ -18,7 +19,7 @@ from live_sr.errors import MissingPart
 from live_sr.manage import doctor
 from live_sr.manage.doctor import DoctorFinding, DoctorReport
 from live_sr.nvidia import nvml
-from live_sr.nvidia.nvml import GpuReadings, GpuState
+from live_sr.nvidia.nvml import GpuReadings
 from live_sr.system import hardware
 from live_sr.system.platform import get_platform
 
@@ -197,19 +198,13 @@ def test_a_library_that_does_not_load_is_told_with_the_loader_s_words(
     assert "no_such_leaf" in told.says
 
 
-RTX = GpuState(
-    "NVIDIA GeForce RTX 4070",
-    driver="610.12",
-    cuda="13.1",
-    capability="8.9",
+RTX = replace(
+    CARD,
     load=0,
     clock_mhz=210,
-    max_clock_mhz=2520,
     used_bytes=1 << 30,
-    total_bytes=12 << 30,
     celsius=38,
     watts=11.6,
-    limit_watts=200.0,
     state=8,
     held_back=("at rest",),
 )
