@@ -12,7 +12,7 @@ from patience import until
 from live_sr.engines.cache.build_process import find_or_build
 from live_sr.engines.cache.key import EngineKey
 from live_sr.engines.cache.store import EngineCache
-from live_sr.pipeline.contracts import BuildMonitor
+from live_sr.pipeline.engine_contracts import BuildMonitor
 
 KEY = EngineKey(
     engine="tensorrt",
@@ -98,7 +98,7 @@ BUILDER = """
 import sys
 from pathlib import Path
 from cache_harness import BuildHarness
-from live_sr.pipeline.contracts import BuildMonitor
+from live_sr.pipeline.engine_contracts import BuildMonitor
 harness = BuildHarness(Path(sys.argv[1]))
 engine = harness.build(sys.argv[2], BuildMonitor(progress=lambda words: print(words, flush=True)))
 print("has", len(engine), flush=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-CONTRACTS = ROOT / "live_sr" / "pipeline" / "contracts.py"
+CONTRACTS = sorted((ROOT / "live_sr" / "pipeline").glob("*contracts.py"))
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Parameter:
 
 
 def find_problems(path: str, protocol: str) -> list[str]:
-    """What "module:Class" lacks of a Protocol in live_sr/pipeline/contracts.py, one sentence each; empty if it fits.
+    """What "module:Class" lacks of a Protocol of live_sr/pipeline, one sentence each; empty if it fits.
 
     Every method of the Protocol must be there with the same parameters in the same order; more are allowed if they are
     optional. A property may be fulfilled by a property, or by an attribute of the class or of self.
@@ -30,7 +30,7 @@ def find_problems(path: str, protocol: str) -> list[str]:
     leaf = class_in(file, name)
     if leaf is None:
         return [f"{file.relative_to(ROOT)} has no class {name}"]
-    contract = class_in(CONTRACTS, protocol)
+    contract = next((found for file in CONTRACTS if (found := class_in(file, protocol))), None)
     assert contract is not None, f"{protocol} is not a contract"
     methods, attributes = methods_of(leaf), attributes_of(leaf)
     found = []

@@ -24,7 +24,7 @@ from Xlib.display import Display
 from live_sr.desktop.window_picker import find_windows
 from live_sr.desktop.x11 import X11Desktop
 from live_sr.errors import LiveSRError
-from live_sr.pipeline.contracts import WindowInfo
+from live_sr.pipeline.desktop_contracts import WindowInfo
 from live_sr.pipeline.frame import Pixels, Rect, get_size
 
 SETTINGS = 'hud.level = "off"\nmodel.name = "bicubic"\n'

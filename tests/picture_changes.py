@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from live_sr.pipeline.contracts import Engine, KeepingEngine
+from live_sr.pipeline.contracts import Engine
+from live_sr.pipeline.engine_contracts import KeepingEngine
 from live_sr.pipeline.frame import Frame, Pixels, Size, make_black
 
 BUFFERS = 3  # pictures that go round between an engine and the screen

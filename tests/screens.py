@@ -33,7 +33,7 @@ from live_sr.capture.x11 import X11Source
 from live_sr.desktop.window_picker import find_windows
 from live_sr.desktop.x11 import X11Desktop
 from live_sr.errors import SourceLost
-from live_sr.pipeline.contracts import WindowInfo
+from live_sr.pipeline.desktop_contracts import WindowInfo
 from live_sr.pipeline.frame import Pixels, Rect, Size
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from live_sr.errors import DisplayLost, MissingPart
 from live_sr.imaging.png import place_side_by_side, write_png
 from live_sr.models.resolve import resolve
 from live_sr.overlay.qt_check import check_qt
-from live_sr.pipeline.contracts import Desktop
+from live_sr.pipeline.desktop_contracts import Desktop
 from live_sr.pipeline.frame import Pixels, Rect, get_size
 from live_sr.pipeline.latency import Latency, describe_rates, format_stage_rows
 from live_sr.pipeline.null_display import NullDisplay

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from live_sr.errors import UsageError
-from live_sr.pipeline.contracts import Monitor
+from live_sr.pipeline.desktop_contracts import Monitor
 from live_sr.pipeline.frame import Rect
 
 SMALLEST = (240, 160)  # pixels; less is no picture

@@ -11,7 +11,7 @@ from live_sr.config import OverlaySettings
 from live_sr.desktop.open import open_pointer
 from live_sr.overlay.event_loop import EventLoop
 from live_sr.overlay.surface import Surface
-from live_sr.pipeline.contracts import Desktop, WindowInfo
+from live_sr.pipeline.desktop_contracts import Desktop, WindowInfo
 from live_sr.pipeline.frame import Rect
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from live_sr.pipeline.contracts import WindowInfo
+from live_sr.pipeline.desktop_contracts import WindowInfo
 
 SEARCH_AGAIN_S = 0.5  # between two searches for a window that has not appeared yet
 SUCCESSOR_S = 3.0  # how long a game may take to open another window in place of the one that it closed

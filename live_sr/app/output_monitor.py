@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from live_sr.errors import UsageError, did_you_mean
-from live_sr.pipeline.contracts import Monitor
+from live_sr.pipeline.desktop_contracts import Monitor
 
 AUTO = "auto"  # the game's monitor
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from live_sr.backends import Backend
 from live_sr.config import Settings
-from live_sr.pipeline.contracts import Desktop
+from live_sr.pipeline.desktop_contracts import Desktop
 from live_sr.system.platform import detect_session
 from live_sr.system.wayland import LAYER_SHELL, has_global
 

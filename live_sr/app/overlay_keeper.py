@@ -12,7 +12,7 @@ from live_sr.app.stacking import Arrangement
 from live_sr.app.window_tracker import Placement, WindowTracker, fills_screen
 from live_sr.overlay.status_badge import StatusBadge
 from live_sr.overlay.surface import Surface
-from live_sr.pipeline.contracts import Desktop, Monitor
+from live_sr.pipeline.desktop_contracts import Desktop, Monitor
 from live_sr.pipeline.display_picture import DisplayPicture
 from live_sr.pipeline.frame import Rect, Size
 from live_sr.pipeline.latency import Latency

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor
 
-from live_sr.pipeline.contracts import Monitor
+from live_sr.pipeline.desktop_contracts import Monitor
 from live_sr.pipeline.frame import Rect
 
 Point = tuple[float, float]

@@ -13,7 +13,7 @@ from typing import Literal
 from live_sr.app.pointer_geometry import PictureMapping, clamp_to_pixel, compute_area, contains, find_exit
 from live_sr.app.pointer_steering import SteeringDetector
 from live_sr.overlay.cursor import DrawnCursor
-from live_sr.pipeline.contracts import Monitor, Pointer, PointerState
+from live_sr.pipeline.desktop_contracts import Monitor, Pointer, PointerState
 from live_sr.pipeline.frame import Rect
 
 MOVING_S = 0.005  # between two looks at a pointer that moves: shorter than a frame of any overlay

@@ -17,7 +17,8 @@ from live_sr.app.run import CaptureTarget, RunOptions, choose_target, select_tar
 from live_sr.config import Settings
 from live_sr.desktop.open import open_desktop
 from live_sr.errors import LiveSRError
-from live_sr.pipeline.contracts import Desktop, FrameSource
+from live_sr.pipeline.contracts import FrameSource
+from live_sr.pipeline.desktop_contracts import Desktop
 from live_sr.system.termination import end_as_with_ctrl_c
 from live_sr.terminal import Progress, print_result
 

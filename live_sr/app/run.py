@@ -25,7 +25,8 @@ from live_sr.capture.select import SelectedCapture, select_capture, select_share
 from live_sr.config import Settings
 from live_sr.desktop.open import open_desktop
 from live_sr.errors import DisplayLost, SourceLost, WindowNotFound
-from live_sr.pipeline.contracts import Desktop, FrameSource, WindowInfo
+from live_sr.pipeline.contracts import FrameSource
+from live_sr.pipeline.desktop_contracts import Desktop, WindowInfo
 from live_sr.pipeline.frame import Rect
 from live_sr.system import platform
 from live_sr.terminal import print_error, print_result

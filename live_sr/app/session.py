@@ -37,7 +37,8 @@ from live_sr.overlay.event_loop import EventLoop
 from live_sr.overlay.hud import HudOverlay
 from live_sr.overlay.status_badge import StatusBadge
 from live_sr.overlay.window_factory import make_window
-from live_sr.pipeline.contracts import Desktop, FrameSource
+from live_sr.pipeline.contracts import FrameSource
+from live_sr.pipeline.desktop_contracts import Desktop
 from live_sr.pipeline.display_picture import DisplayPicture
 from live_sr.pipeline.frame import Rect
 from live_sr.pipeline.latency import Latency

@@ -15,7 +15,7 @@ from live_sr.app.hotkey_merger import HotkeyMerger
 from live_sr.desktop.key_names import format_sway_bindings
 from live_sr.desktop.open import find_hotkey_ways, open_hotkeys
 from live_sr.overlay.event_loop import EventLoop
-from live_sr.pipeline.contracts import GrantedKeys, Hotkeys
+from live_sr.pipeline.desktop_contracts import GrantedKeys, Hotkeys
 from live_sr.system.platform import detect_desktop
 
 PORTAL = "portal"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from live_sr import backends
 from live_sr.errors import MissingPart, UsageError, WindowNotFound
-from live_sr.pipeline.contracts import Desktop, Monitor
+from live_sr.pipeline.desktop_contracts import Desktop, Monitor
 from live_sr.pipeline.frame import Rect
 
 if TYPE_CHECKING:

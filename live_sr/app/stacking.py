@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from live_sr.pipeline.contracts import NO_X11_WINDOW, StackedWindow, WindowOwner
+from live_sr.pipeline.desktop_contracts import NO_X11_WINDOW, StackedWindow, WindowOwner
 from live_sr.pipeline.frame import Rect, cut_out_all
 
 WhenInactive = Literal["hide", "stay", "below"]

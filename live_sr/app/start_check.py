@@ -8,7 +8,7 @@ from live_sr.engines import engine_choice, factory
 from live_sr.engines.live.build_request import Selection
 from live_sr.engines.options import EngineOptions
 from live_sr.models.resolve import resolve
-from live_sr.pipeline.contracts import Desktop
+from live_sr.pipeline.desktop_contracts import Desktop
 
 
 def check_settings(settings: Settings, desktop: Desktop) -> None:

@@ -8,7 +8,7 @@ from time import monotonic
 
 from live_sr.app.game_search import SEARCH_AGAIN_S, SUCCESSOR_S
 from live_sr.app.stacking import Arrangement, StackingPolicy
-from live_sr.pipeline.contracts import Desktop, Monitor, Popups, WindowInfo, WindowState
+from live_sr.pipeline.desktop_contracts import Desktop, Monitor, Popups, WindowInfo, WindowState
 from live_sr.pipeline.frame import Rect
 
 FindMonitor = Callable[[Sequence[Monitor]], Monitor | None]

@@ -15,7 +15,8 @@ from live_sr.bench.results import BenchRound, BenchRow, BenchStatistics, FrameCo
 from live_sr.bench.roofline import Roofline
 from live_sr.errors import EngineError, LiveSRError, UsageError, reason
 from live_sr.nvidia import nvml
-from live_sr.pipeline.contracts import BuildMonitor, EngineInfo, KeepingEngine
+from live_sr.pipeline.contracts import EngineInfo
+from live_sr.pipeline.engine_contracts import BuildMonitor, KeepingEngine
 from live_sr.pipeline.frame import Size
 from live_sr.system.hardware import Machine
 from live_sr.terminal import Progress, print_result

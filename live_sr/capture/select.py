@@ -9,7 +9,8 @@ from typing import cast
 from live_sr import backends
 from live_sr.backends import Backend, Choice
 from live_sr.errors import UsageError
-from live_sr.pipeline.contracts import FrameSource, Monitor, Popups, SoundSource, WindowInfo
+from live_sr.pipeline.contracts import FrameSource, SoundSource
+from live_sr.pipeline.desktop_contracts import Monitor, Popups, WindowInfo
 from live_sr.pipeline.frame import Rect
 
 

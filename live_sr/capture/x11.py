@@ -18,7 +18,7 @@ from live_sr.capture.burst import BurstTimer
 from live_sr.capture.x11_picture import RedirectedWindow
 from live_sr.capture.x11_popups import PopupLayers
 from live_sr.errors import MissingPart, SourceClosed, SourceLost
-from live_sr.pipeline.contracts import Popups
+from live_sr.pipeline.desktop_contracts import Popups
 from live_sr.pipeline.frame import Frame, Pixels, Rect, Size, Stamps, reuse_or_allocate
 from live_sr.system import xcb
 

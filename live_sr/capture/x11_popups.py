@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from live_sr.capture.x11_picture import RedirectedWindow
 from live_sr.errors import LiveSRError
-from live_sr.pipeline.contracts import Popups, StackedWindow
+from live_sr.pipeline.desktop_contracts import Popups, StackedWindow
 from live_sr.pipeline.frame import Pixels, Rect, get_size
 from live_sr.system import xcb
 

@@ -7,7 +7,7 @@ from ctypes import Structure, byref, c_void_p, create_string_buffer, sizeof, win
 import numpy as np
 import numpy.typing as npt
 
-from live_sr.pipeline.contracts import CursorShape
+from live_sr.pipeline.desktop_contracts import CursorShape
 from live_sr.pipeline.frame import Pixels
 from live_sr.system import win32
 

@@ -15,7 +15,7 @@ from live_sr.desktop.chords import parse_chords
 from live_sr.desktop.desktop_entry import APP_ID, install_desktop_entry
 from live_sr.desktop.key_names import format_trigger
 from live_sr.errors import LiveSRError, reason
-from live_sr.pipeline.contracts import GrantedKeys
+from live_sr.pipeline.desktop_contracts import GrantedKeys
 from live_sr.system.portal import SESSION, Portal, PortalLost, PortalRefused, PortalUnavailable
 
 SHORTCUTS = "org.freedesktop.portal.GlobalShortcuts"

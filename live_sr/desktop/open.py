@@ -7,7 +7,7 @@ from typing import cast
 
 from live_sr import backends
 from live_sr.errors import DisplayLost, LiveSRError
-from live_sr.pipeline.contracts import Desktop, GrantedKeys, Hotkeys, Pointer
+from live_sr.pipeline.desktop_contracts import Desktop, GrantedKeys, Hotkeys, Pointer
 from live_sr.system.platform import detect_session
 
 

@@ -10,7 +10,7 @@ import struct
 import numpy as np
 
 from live_sr.desktop.x11_requests import parse_master_pointer
-from live_sr.pipeline.contracts import CursorShape
+from live_sr.pipeline.desktop_contracts import CursorShape
 from live_sr.system import xcb
 
 _GENERIC_EVENT = 35

@@ -15,7 +15,7 @@ from live_sr.desktop.cursor_win32 import HIDDEN, fetch_shape
 from live_sr.desktop.guard_process import GuardProcess
 from live_sr.desktop.pointer_guard_win32 import SPI_SETMOUSESPEED, start_guard
 from live_sr.errors import MissingPart
-from live_sr.pipeline.contracts import CursorShape, PointerState
+from live_sr.pipeline.desktop_contracts import CursorShape, PointerState
 from live_sr.pipeline.frame import Rect
 from live_sr.system import win32
 

@@ -19,7 +19,7 @@ from live_sr.desktop.pointer_reports_x11 import PointerReports
 from live_sr.desktop.x11_errors import GONE, NO_SERVER, raise_display_lost
 from live_sr.desktop.x11_requests import CreateBarrier, DestroyBarrier, QueryVersion
 from live_sr.errors import DisplayLost, MissingPart
-from live_sr.pipeline.contracts import PointerState
+from live_sr.pipeline.desktop_contracts import PointerState
 from live_sr.pipeline.frame import Rect
 
 OVERHANG = 50  # pixels that barriers are longer than the area, so that no pointer slips through a corner

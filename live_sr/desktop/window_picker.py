@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from live_sr.errors import WindowNotFound, did_you_mean
-from live_sr.pipeline.contracts import WindowInfo
+from live_sr.pipeline.desktop_contracts import WindowInfo
 
 _REMEDY = "start the game in a window first; `live-sr run` without --window lists what is open"
 

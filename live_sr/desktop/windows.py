@@ -12,7 +12,7 @@ from ctypes import Structure, byref, c_int, create_unicode_buffer, sizeof, winty
 from pathlib import PureWindowsPath
 
 from live_sr.errors import DisplayLost
-from live_sr.pipeline.contracts import Monitor, StackedWindow, WindowInfo, WindowOwner, WindowState
+from live_sr.pipeline.desktop_contracts import Monitor, StackedWindow, WindowInfo, WindowOwner, WindowState
 from live_sr.pipeline.frame import Rect
 from live_sr.system import win32
 

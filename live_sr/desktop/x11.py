@@ -21,7 +21,7 @@ from live_sr.desktop.x11_changes import AnswerCache
 from live_sr.desktop.x11_errors import GONE, NO_SERVER, raise_display_lost
 from live_sr.desktop.x11_stack import WindowStack, has_window_manager, read_numbers
 from live_sr.errors import DisplayLost
-from live_sr.pipeline.contracts import Monitor, StackedWindow, WindowInfo, WindowState
+from live_sr.pipeline.desktop_contracts import Monitor, StackedWindow, WindowInfo, WindowState
 from live_sr.pipeline.frame import Rect, Size, cut_out_all
 
 SMALL = 32  # pixels; an untitled window narrower and lower than this is a program's helper window, not a game

@@ -11,7 +11,7 @@ from Xlib.display import Display
 
 from live_sr.desktop.x11_changes import AnswerCache
 from live_sr.desktop.x11_errors import GONE
-from live_sr.pipeline.contracts import NO_X11_WINDOW, StackedWindow, WindowOwner
+from live_sr.pipeline.desktop_contracts import NO_X11_WINDOW, StackedWindow, WindowOwner
 from live_sr.pipeline.frame import Rect
 from live_sr.system.platform import detect_session
 

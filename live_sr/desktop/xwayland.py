@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from Xlib.display import Display
 
 from live_sr.desktop.x11_errors import NO_SERVER
-from live_sr.pipeline.contracts import Monitor
+from live_sr.pipeline.desktop_contracts import Monitor
 from live_sr.system.wayland import WaylandConnection, WaylandLost, WaylandOutput
 
 LETS_CLICKS_THROUGH = 12401000

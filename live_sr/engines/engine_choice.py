@@ -15,7 +15,8 @@ from live_sr.engines.trial import TrialResult
 from live_sr.errors import EngineError, LiveSRError
 from live_sr.models.card import ModelCard
 from live_sr.models.resolve import Model
-from live_sr.pipeline.contracts import Engine, EngineWithCache, TriedEngine
+from live_sr.pipeline.contracts import Engine
+from live_sr.pipeline.engine_contracts import EngineWithCache, TriedEngine
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from live_sr.errors import LiveSRError, ModelError, UsageError
 from live_sr.models.card import ModelCard
 from live_sr.models.resolve import FILTERS, Model
 from live_sr.pipeline.canvas import Canvas, OpenCanvas
-from live_sr.pipeline.contracts import BuildMonitor, Engine, EngineWithCache, Resize
+from live_sr.pipeline.contracts import Engine, Resize
+from live_sr.pipeline.engine_contracts import BuildMonitor, EngineWithCache
 from live_sr.pipeline.frame import Size
 
 MakeEngine = Callable[[Model, int], Engine]

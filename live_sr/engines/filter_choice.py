@@ -12,7 +12,8 @@ from live_sr.engines.loading import make_filter
 from live_sr.engines.options import EngineOptions
 from live_sr.engines.trial import TrialResult
 from live_sr.errors import LiveSRError
-from live_sr.pipeline.contracts import Engine, TriedEngine
+from live_sr.pipeline.contracts import Engine
+from live_sr.pipeline.engine_contracts import TriedEngine
 from live_sr.system import hardware
 
 FILTER_DEVIATION = 1  # level of 255 by which a filter on a graphics card may differ from that on the processor

@@ -12,7 +12,8 @@ from live_sr.engines import graph_choice
 from live_sr.engines.graph_choice import EngineRecipe
 from live_sr.engines.options import EngineOptions
 from live_sr.models.card import ModelCard
-from live_sr.pipeline.contracts import BuildMonitor, Engine
+from live_sr.pipeline.contracts import Engine
+from live_sr.pipeline.engine_contracts import BuildMonitor
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,8 @@ from typing import Generic
 import numpy as np
 
 from live_sr.errors import EngineError
-from live_sr.pipeline.contracts import EngineInfo, ImageEngine, RecurrentEngine
+from live_sr.pipeline.contracts import EngineInfo, ImageEngine
+from live_sr.pipeline.engine_contracts import RecurrentEngine
 from live_sr.pipeline.frame import AnyPixels, Frame, Size
 
 log = logging.getLogger(__name__)

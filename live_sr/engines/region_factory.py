@@ -15,7 +15,8 @@ from live_sr.engines.regions.windows import EngineWindows
 from live_sr.engines.tiling.layout import TileRequirements
 from live_sr.engines.tiling.requirements import read_requirements
 from live_sr.models.resolve import Kind, Model
-from live_sr.pipeline.contracts import BuildMonitor, DeviceRegionEngine, DeviceWindowEngine, Engine
+from live_sr.pipeline.contracts import Engine
+from live_sr.pipeline.engine_contracts import BuildMonitor, DeviceRegionEngine, DeviceWindowEngine
 
 
 def make_engine(model: Model, scale: int, options: EngineOptions, watch: BuildMonitor | None = None) -> Engine:

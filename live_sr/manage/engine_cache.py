@@ -21,7 +21,7 @@ from live_sr.errors import EngineError, ModelError, UsageError
 from live_sr.models.resolve import Model, resolve
 from live_sr.nvidia import nvml
 from live_sr.nvidia.nvml import GpuReadings
-from live_sr.pipeline.contracts import BuildMonitor
+from live_sr.pipeline.engine_contracts import BuildMonitor
 from live_sr.pipeline.frame import Size
 from live_sr.system import paths
 from live_sr.terminal import Progress, format_table, print_error, print_result

@@ -26,7 +26,7 @@ from live_sr.errors import EngineError, LiveSRError, MissingPart, UsageError
 from live_sr.models.card import ModelCard
 from live_sr.models.export.precisions import PRECISIONS
 from live_sr.models.resolve import resolve
-from live_sr.pipeline.contracts import BuildMonitor
+from live_sr.pipeline.engine_contracts import BuildMonitor
 from live_sr.pipeline.frame import Size
 from live_sr.system import paths
 from live_sr.terminal import Progress, print_error, print_result

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from live_sr.errors import ModelError
 from live_sr.models.architectures.frame_sequence import LevelSequence
 from live_sr.models.card import ModelCard
-from live_sr.pipeline.contracts import Cost
+from live_sr.pipeline.engine_contracts import Cost
 from live_sr.pipeline.frame import Pixels, Size, make_black
 
 REMEDY = "use weights of a network from RGB to RGB that spandrel lists, or get the file again"

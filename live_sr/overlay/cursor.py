@@ -9,7 +9,7 @@ from PyQt6 import sip
 from PyQt6.QtCore import Qt
 from PyQt6.QtGui import QImage, QPainter
 
-from live_sr.pipeline.contracts import CursorShape
+from live_sr.pipeline.desktop_contracts import CursorShape
 from live_sr.pipeline.frame import Rect, Size, get_size
 
 

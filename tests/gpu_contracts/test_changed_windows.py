@@ -17,8 +17,9 @@ from live_sr.errors import EngineError
 from live_sr.nvidia.cuda_api import DevicePlace
 from live_sr.nvidia.inference_step import InferenceStep
 from live_sr.nvidia.windowed_engine import WindowedEngine
-from live_sr.pipeline.contracts import DeviceEngine, DeviceWindowEngine, EngineInfo
+from live_sr.pipeline.contracts import EngineInfo
 from live_sr.pipeline.display_picture import DisplayPicture
+from live_sr.pipeline.engine_contracts import DeviceEngine, DeviceWindowEngine
 from live_sr.pipeline.frame import Frame, Pixels, Rect, Size, Tile, make_black
 
 SCALE = 2

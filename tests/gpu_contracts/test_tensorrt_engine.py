@@ -19,7 +19,7 @@ from live_sr.engines.tensorrt.library import TensorRTLibrary
 from live_sr.errors import EngineError, ModelError
 from live_sr.models.card import ModelCard
 from live_sr.nvidia.cuda_api import CudaWithGraphs
-from live_sr.pipeline.contracts import BuildMonitor
+from live_sr.pipeline.engine_contracts import BuildMonitor
 from live_sr.pipeline.frame import Frame, Pixels, Size
 
 ROOM = Size(16, 8)

@@ -31,7 +31,7 @@ from live_sr.models.card import ModelCard
 from live_sr.nvidia import driver
 from live_sr.nvidia.cuda_api import CudaWithGraphs
 from live_sr.nvidia.driver import CudaDevice
-from live_sr.pipeline.contracts import BuildMonitor, DeviceWindowEngine, EngineWithCache
+from live_sr.pipeline.engine_contracts import BuildMonitor, DeviceWindowEngine, EngineWithCache
 from live_sr.pipeline.frame import Frame, Pixels, Rect, Size, Tile
 
 ROOM = Size(96, 70)

@@ -40,7 +40,7 @@ from live_sr.models.export.torch_io import wrap_torch_io
 from live_sr.nvidia.cuda_api import DevicePlace
 from live_sr.nvidia.driver import CudaDevice
 from live_sr.nvidia.inference_step import InferenceStep
-from live_sr.pipeline.contracts import BuildMonitor
+from live_sr.pipeline.engine_contracts import BuildMonitor
 from live_sr.pipeline.frame import Frame, Pixels, Size, Stamps, make_black
 
 pytestmark = pytest.mark.torch

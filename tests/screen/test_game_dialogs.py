@@ -17,7 +17,7 @@ from Xlib.display import Display
 
 from live_sr.capture.x11 import X11Source
 from live_sr.desktop.x11 import X11Desktop
-from live_sr.pipeline.contracts import Popups, StackedWindow
+from live_sr.pipeline.desktop_contracts import Popups, StackedWindow
 from live_sr.pipeline.frame import Pixels, Rect, Size
 
 SIZE, TIMES = Size(320, 180), 4  # of the game, and as much larger is its picture

@@ -42,7 +42,7 @@ from live_sr.overlay.display import QtDisplay
 from live_sr.overlay.raster_window import RasterWindow
 from live_sr.overlay.surface import Surface, Vsync
 from live_sr.overlay.window_factory import make_window
-from live_sr.pipeline.contracts import CursorShape
+from live_sr.pipeline.desktop_contracts import CursorShape
 from live_sr.pipeline.frame import Frame, Pixels, Rect, Size, Stamps, get_size
 from live_sr.pipeline.latency import Latency
 from live_sr.pipeline.pipeline import Pipeline

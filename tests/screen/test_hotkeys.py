@@ -23,7 +23,7 @@ from live_sr.backends import Backend
 from live_sr.desktop.chords import Chord, ChordTracker, parse_chords
 from live_sr.desktop.hotkeys_x11 import X11Hotkeys
 from live_sr.desktop.open import open_hotkeys
-from live_sr.pipeline.contracts import Hotkeys
+from live_sr.pipeline.desktop_contracts import Hotkeys
 
 CHORDS = {
     "model": Chord(frozenset({"ctrl", "alt"}), "m"),

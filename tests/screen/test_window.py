@@ -39,7 +39,7 @@ from live_sr.overlay.raster_window import RasterWindow
 from live_sr.overlay.surface import compute_bars, compute_placement
 from live_sr.overlay.triple_buffer import TripleBuffer
 from live_sr.overlay.window_factory import make_window
-from live_sr.pipeline.contracts import CursorShape
+from live_sr.pipeline.desktop_contracts import CursorShape
 from live_sr.pipeline.frame import Frame, Pixels, Rect, Size, Stamps, get_size, make_black
 from live_sr.pipeline.latency import Latency
 

@@ -8,7 +8,7 @@ import pytest
 
 from live_sr.desktop.window_picker import ask_for_window, find_window, find_windows
 from live_sr.errors import WindowNotFound
-from live_sr.pipeline.contracts import WindowInfo
+from live_sr.pipeline.desktop_contracts import WindowInfo
 from live_sr.pipeline.frame import Rect
 
 WINDOWS = [

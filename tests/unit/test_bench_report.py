@@ -33,7 +33,7 @@ from live_sr.errors import EngineError, LiveSRError, MissingPart
 from live_sr.models import zoo
 from live_sr.models.resolve import resolve
 from live_sr.nvidia.nvml import GpuState
-from live_sr.pipeline.contracts import BuildMonitor
+from live_sr.pipeline.engine_contracts import BuildMonitor
 from live_sr.pipeline.frame import Frame, Size, Stamps, make_black
 from live_sr.pipeline.latency import STAGES, Percentiles
 from live_sr.system.hardware import Machine

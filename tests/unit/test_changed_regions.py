@@ -30,8 +30,9 @@ from live_sr.engines.regions.windows import EngineWindows
 from live_sr.engines.tiling.layout import TileRequirements
 from live_sr.engines.tiling.requirements import read_requirements
 from live_sr.models.resolve import resolve
-from live_sr.pipeline.contracts import BuildMonitor, DeviceRegionEngine, Engine, EngineInfo
+from live_sr.pipeline.contracts import Engine, EngineInfo
 from live_sr.pipeline.display_picture import ComparablePicture, DisplayPicture
+from live_sr.pipeline.engine_contracts import BuildMonitor, DeviceRegionEngine
 from live_sr.pipeline.frame import Frame, Pixels, Rect, Revision, Size, Tile, get_size, make_black, reuse_or_allocate
 
 Make = Callable[[], Engine]

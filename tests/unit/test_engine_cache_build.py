@@ -20,7 +20,7 @@ from live_sr.engines.cache.build_process import BuildCancelled, describe_progres
 from live_sr.engines.cache.signature import EngineSigner
 from live_sr.engines.cache.store import get_manifest_path
 from live_sr.errors import EngineError
-from live_sr.pipeline.contracts import BuildMonitor
+from live_sr.pipeline.engine_contracts import BuildMonitor
 
 TESTS = Path(__file__).parents[1]
 

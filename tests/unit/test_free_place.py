@@ -6,7 +6,7 @@ import pytest
 
 from live_sr.app.free_place import find_free_place
 from live_sr.errors import UsageError
-from live_sr.pipeline.contracts import Monitor
+from live_sr.pipeline.desktop_contracts import Monitor
 from live_sr.pipeline.frame import Rect
 
 MAIN = Monitor("main", Rect(0, 0, 1280, 720), primary=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from live_sr.app.game_search import GameSearch, find_successor
-from live_sr.pipeline.contracts import WindowInfo
+from live_sr.pipeline.desktop_contracts import WindowInfo
 from live_sr.pipeline.frame import Rect
 
 

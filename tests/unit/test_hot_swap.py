@@ -11,7 +11,8 @@ from live_sr.engines.live.build_request import BUCKET, RETRY_S, SETTLE_S, BuildP
 from live_sr.engines.live.hot_swap import EngineSupply, HotSwapEngine
 from live_sr.errors import EngineError
 from live_sr.models.resolve import Model
-from live_sr.pipeline.contracts import BuildMonitor, Engine, EngineInfo
+from live_sr.pipeline.contracts import Engine, EngineInfo
+from live_sr.pipeline.engine_contracts import BuildMonitor
 from live_sr.pipeline.frame import Frame, Pixels, Size, get_size, make_black, reuse_or_allocate
 
 SMALL = Size(6, 4)

@@ -16,7 +16,7 @@ from live_sr.app.hotkey_merger import MERGE_S, HotkeyMerger
 from live_sr.desktop.desktop_entry import APP_ID, install_desktop_entry, quote_for_exec
 from live_sr.desktop.hotkeys_portal import PortalHotkeys
 from live_sr.desktop.key_names import format_sway_bindings, format_trigger
-from live_sr.pipeline.contracts import GrantedKeys
+from live_sr.pipeline.desktop_contracts import GrantedKeys
 from live_sr.system.portal import Portal, PortalUnavailable
 
 KEYS = {"hud": "ctrl+alt+h", "compare": "ctrl+alt+c", "divider_left": "ctrl+alt+,"}

@@ -22,7 +22,7 @@ from live_sr.errors import EngineError, ModelError
 from live_sr.models import zoo
 from live_sr.models.card import ModelCard
 from live_sr.models.cellnet_weights import CELL, CellNetWeights, Layer, read_weights
-from live_sr.pipeline.contracts import RegionEngine
+from live_sr.pipeline.engine_contracts import RegionEngine
 from live_sr.pipeline.frame import Frame, Pixels, Rect, Size, Stamps, get_size, make_black
 from live_sr.system import c_compiler, paths
 

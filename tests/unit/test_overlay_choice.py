@@ -12,7 +12,7 @@ import pytest
 from live_sr.app.overlay_choice import let_clicks_through
 from live_sr.config import OverlaySettings, Settings
 from live_sr.desktop.xwayland import describe_release, describe_scaling
-from live_sr.pipeline.contracts import Monitor
+from live_sr.pipeline.desktop_contracts import Monitor
 from live_sr.pipeline.frame import Rect, Size
 from live_sr.system.wayland import WaylandConnection, WaylandLost, WaylandOutput, has_global
 

@@ -22,7 +22,7 @@ from live_sr.desktop.pointer_matrix_x11 import compute_matrix
 from live_sr.desktop.pointer_x11 import compute_barriers
 from live_sr.desktop.x11_requests import parse_master_pointer
 from live_sr.overlay.cursor import DrawnCursor
-from live_sr.pipeline.contracts import CursorShape, Monitor, PointerState
+from live_sr.pipeline.desktop_contracts import CursorShape, Monitor, PointerState
 from live_sr.pipeline.frame import Rect
 
 LEFT = Monitor("left", Rect(0, 0, 1280, 720), primary=True)

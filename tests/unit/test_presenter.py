@@ -17,8 +17,9 @@ from live_sr.engines.live.presenter import Presenter, View
 from live_sr.models.resolve import Model
 from live_sr.nvidia.buffered_engine import BufferedEngine
 from live_sr.overlay.triple_buffer import TripleBuffer
-from live_sr.pipeline.contracts import BuildMonitor, Engine, EngineInfo
+from live_sr.pipeline.contracts import Engine, EngineInfo
 from live_sr.pipeline.display_picture import DisplayPicture, HostPicture
+from live_sr.pipeline.engine_contracts import BuildMonitor
 from live_sr.pipeline.frame import Frame, Pixels, Size, get_size, make_black, reuse_or_allocate
 from live_sr.pipeline.latency import Latency
 from live_sr.pipeline.pipeline import Pipeline

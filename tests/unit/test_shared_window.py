@@ -10,7 +10,7 @@ from live_sr.app.shared_window import find_shared_monitor
 from live_sr.capture import libpipewire
 from live_sr.capture.select import select_shared
 from live_sr.errors import MissingPart, UsageError, WindowNotFound
-from live_sr.pipeline.contracts import Desktop, Monitor, WindowInfo
+from live_sr.pipeline.desktop_contracts import Desktop, Monitor, WindowInfo
 from live_sr.pipeline.frame import Rect
 from live_sr.system.platform import get_platform
 

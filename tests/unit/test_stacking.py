@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from live_sr.app.stacking import Arrangement, StackingPolicy, WhenInactive
-from live_sr.pipeline.contracts import StackedWindow, WindowOwner
+from live_sr.pipeline.desktop_contracts import StackedWindow, WindowOwner
 from live_sr.pipeline.frame import Rect, cut_out_all
 
 MONITOR = Rect(0, 0, 1280, 720)

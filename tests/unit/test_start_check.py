@@ -9,7 +9,7 @@ import pytest
 from live_sr.app.start_check import check_settings
 from live_sr.config import Settings
 from live_sr.errors import EngineError, LiveSRError, UnknownModel, UsageError
-from live_sr.pipeline.contracts import Desktop, Monitor
+from live_sr.pipeline.desktop_contracts import Desktop, Monitor
 from live_sr.pipeline.frame import Rect
 
 

@@ -18,7 +18,7 @@ from live_sr.models import pytorch
 from live_sr.models.architectures import recurrent
 from live_sr.models.architectures.recurrent import RecurrentState
 from live_sr.models.architectures.tecogan import BicubicUpsample, TecoGAN, TecoGANShape, space_to_depth, warp
-from live_sr.pipeline.contracts import RecurrentEngine
+from live_sr.pipeline.engine_contracts import RecurrentEngine
 from live_sr.pipeline.frame import Frame, get_size
 
 pytestmark = pytest.mark.torch

@@ -30,8 +30,8 @@ from live_sr.engines.webgpu.network import NetworkOnGpu, SizedNetwork
 from live_sr.errors import EngineError, MissingPart
 from live_sr.models.cellnet_weights import CellNetWeights, Layer, read_weights
 from live_sr.models.resolve import resolve
-from live_sr.pipeline.contracts import DeviceEngine
 from live_sr.pipeline.display_picture import ComparablePicture, DisplayPicture
+from live_sr.pipeline.engine_contracts import DeviceEngine
 from live_sr.pipeline.frame import Frame, Pixels, Rect, Size, get_size, make_black
 from live_sr.system import paths
 

@@ -8,7 +8,7 @@ from live_sr.app.output_monitor import check_output_monitor, find_output_monitor
 from live_sr.app.window_tracker import Placement, compute_placement, fills_screen, find_monitor
 from live_sr.engines.live.build_request import Selection
 from live_sr.errors import UsageError
-from live_sr.pipeline.contracts import Monitor, WindowState
+from live_sr.pipeline.desktop_contracts import Monitor, WindowState
 from live_sr.pipeline.frame import Rect, Size
 
 LEFT = Monitor("left", Rect(-1920, 0, 1920, 1080))

@@ -9,7 +9,7 @@ from live_sr.capture import win_geometry
 from live_sr.capture.win_geometry import Output
 from live_sr.capture.win_selection import choose_backend
 from live_sr.errors import SourceLost
-from live_sr.pipeline.contracts import Monitor
+from live_sr.pipeline.desktop_contracts import Monitor
 from live_sr.pipeline.frame import Rect, Size, make_black
 
 Four = tuple[int, int, int, int]

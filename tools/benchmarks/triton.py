@@ -34,7 +34,7 @@ from live_sr.app.demo import CLIP
 from live_sr.bench.baselines import registry
 from live_sr.engines.options import EngineOptions
 from live_sr.models.resolve import resolve
-from live_sr.pipeline.contracts import BuildMonitor
+from live_sr.pipeline.engine_contracts import BuildMonitor
 from live_sr.pipeline.frame import Frame, Pixels, Size
 from live_sr.service.triton_repository import write_repository
 from live_sr.system.hardware import get_processor_name

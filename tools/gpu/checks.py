@@ -20,7 +20,8 @@ from live_sr.models import zoo
 from live_sr.models.export.torch_io import wrap_torch_io
 from live_sr.models.resolve import Model, resolve
 from live_sr.nvidia.gl_interop import InteropTexture
-from live_sr.pipeline.contracts import DeviceEngine, DeviceWindowEngine, Engine
+from live_sr.pipeline.contracts import Engine
+from live_sr.pipeline.engine_contracts import DeviceEngine, DeviceWindowEngine
 from live_sr.pipeline.frame import Frame, Size, make_black
 from live_sr.pipeline.latency import Latency
 from live_sr.pipeline.pipeline import Pipeline

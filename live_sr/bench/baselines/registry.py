@@ -10,7 +10,8 @@ from live_sr.engines import region_factory
 from live_sr.engines.options import EngineOptions
 from live_sr.errors import MissingPart, ModelError, UsageError
 from live_sr.models.resolve import Model
-from live_sr.pipeline.contracts import BuildMonitor, Engine
+from live_sr.pipeline.contracts import Engine
+from live_sr.pipeline.engine_contracts import BuildMonitor
 
 BASELINES = (
     Backend(

@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING
 from live_sr.engines.cache.key import EngineKey
 from live_sr.engines.cache.store import EngineCache
 from live_sr.errors import EngineError
-from live_sr.pipeline.contracts import BuildMonitor
+from live_sr.pipeline.engine_contracts import BuildMonitor
 from live_sr.terminal import format_error
 
 if TYPE_CHECKING:

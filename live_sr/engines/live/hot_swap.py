@@ -12,8 +12,9 @@ from time import perf_counter
 from live_sr.engines.live.build_request import BuildPlanner, BuildRequest, Selection
 from live_sr.errors import explain, reason
 from live_sr.models.resolve import Model
-from live_sr.pipeline.contracts import BuildMonitor, DeviceEngine, Engine, EngineInfo, KeepingEngine
+from live_sr.pipeline.contracts import Engine, EngineInfo
 from live_sr.pipeline.display_picture import DisplayPicture, HostPicture
+from live_sr.pipeline.engine_contracts import BuildMonitor, DeviceEngine, KeepingEngine
 from live_sr.pipeline.frame import Frame, Pixels, Size, get_size
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from live_sr.errors import EngineError
 from live_sr.models.architectures.frame_sequence import LevelSequence
-from live_sr.pipeline.contracts import Cost
+from live_sr.pipeline.engine_contracts import Cost
 from live_sr.pipeline.frame import Pixels, Size, make_black
 
 

@@ -14,7 +14,8 @@ from live_sr.engines.regions.trial import CostRatio, ReadClock, make_test_pictur
 from live_sr.engines.regions.windows import WindowDrawer
 from live_sr.engines.tiling.layout import TileRequirements
 from live_sr.errors import LiveSRError, reason
-from live_sr.pipeline.contracts import BuildMonitor, Engine, EngineInfo, RegionEngine, WindowEngine
+from live_sr.pipeline.contracts import Engine, EngineInfo
+from live_sr.pipeline.engine_contracts import BuildMonitor, RegionEngine, WindowEngine
 from live_sr.pipeline.frame import Frame, Pixels, Rect, Revision, Size, get_size, reuse_or_allocate
 
 log = logging.getLogger(__name__)

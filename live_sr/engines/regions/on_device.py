@@ -14,15 +14,15 @@ from live_sr.engines.regions.engine import LEARNT_FROM, LEAST_MS, ChangedRegions
 from live_sr.engines.regions.trial import ReadClock, measure_ms
 from live_sr.engines.regions.windows import ALL, Shapes, WindowDrawer
 from live_sr.engines.tiling.layout import TileRequirements
-from live_sr.pipeline.contracts import (
+from live_sr.pipeline.contracts import Engine
+from live_sr.pipeline.display_picture import DisplayPicture
+from live_sr.pipeline.engine_contracts import (
     BuildMonitor,
     DeviceEngine,
     DeviceRegionEngine,
     DeviceWindowEngine,
-    Engine,
     WindowEngine,
 )
-from live_sr.pipeline.display_picture import DisplayPicture
 from live_sr.pipeline.frame import Frame, Pixels, Rect, Size, Tile, get_size
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import numpy as np
 
 from live_sr.engines.regions.trial import TRIED_VALUES, ReadClock, is_same, measure_ms
 from live_sr.engines.tiling.layout import TileRequirements
-from live_sr.pipeline.contracts import RegionEngine
+from live_sr.pipeline.engine_contracts import RegionEngine
 from live_sr.pipeline.frame import Pixels, Rect, Size
 
 MAX_TRIALS = 200

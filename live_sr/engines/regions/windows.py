@@ -14,7 +14,8 @@ from live_sr.engines.regions.trial import TRIED_VALUES, ReadClock, is_same, meas
 from live_sr.engines.tiling.layout import TileRequirements
 from live_sr.engines.tiling.worker import TileWorker
 from live_sr.errors import LiveSRError, reason
-from live_sr.pipeline.contracts import Engine, WindowEngine
+from live_sr.pipeline.contracts import Engine
+from live_sr.pipeline.engine_contracts import WindowEngine
 from live_sr.pipeline.frame import Pixels, Rect, Size, Tile
 
 log = logging.getLogger(__name__)

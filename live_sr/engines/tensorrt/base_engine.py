@@ -27,7 +27,8 @@ from live_sr.models.card import ModelCard
 from live_sr.nvidia import driver, nvml
 from live_sr.nvidia.buffered_engine import BufferedEngine
 from live_sr.nvidia.cuda_api import CudaWithGraphs
-from live_sr.pipeline.contracts import BuildMonitor, EngineInfo
+from live_sr.pipeline.contracts import EngineInfo
+from live_sr.pipeline.engine_contracts import BuildMonitor
 from live_sr.pipeline.frame import Size
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from live_sr.errors import EngineError
-from live_sr.pipeline.contracts import ImageEngine, RecurrentEngine
+from live_sr.pipeline.contracts import ImageEngine
+from live_sr.pipeline.engine_contracts import RecurrentEngine
 from live_sr.pipeline.frame import AnyPixels, Frame, Rect, Tile, copy_part, reuse_or_allocate_like
 
 

@@ -17,7 +17,7 @@ from live_sr.engines.cache.build_process import BuildCancelled
 from live_sr.errors import EngineError, ModelError, reason
 from live_sr.models.card import ModelCard
 from live_sr.models.export.torch_io import IOWrapper, load_network, wrap_torch_io
-from live_sr.pipeline.contracts import BuildMonitor
+from live_sr.pipeline.engine_contracts import BuildMonitor
 from live_sr.pipeline.frame import Size
 
 Run = Callable[[Tensor], Tensor]

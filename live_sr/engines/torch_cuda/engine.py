@@ -19,7 +19,8 @@ from live_sr.errors import EngineError, MissingPart
 from live_sr.models.card import ModelCard
 from live_sr.nvidia.inference_step import InferenceStep
 from live_sr.nvidia.windowed_engine import WindowedEngine
-from live_sr.pipeline.contracts import BuildMonitor, EngineInfo
+from live_sr.pipeline.contracts import EngineInfo
+from live_sr.pipeline.engine_contracts import BuildMonitor
 from live_sr.pipeline.frame import Size
 
 if TYPE_CHECKING:  # it imports the package cuda-bindings

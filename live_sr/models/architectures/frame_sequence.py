@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from live_sr.models.architectures.fading_tiles import cut_side, weigh
 from live_sr.models.architectures.recurrent import RecurrentRunner, RecurrentState
 from live_sr.models.architectures.rvrt import RVRT
-from live_sr.pipeline.contracts import Cost
+from live_sr.pipeline.engine_contracts import Cost
 
 WINDOW_FRAMES = 20  # enlarged at once
 CONTEXT_FRAMES = 4  # that are looked at before and after these; even, as two frames make a clip

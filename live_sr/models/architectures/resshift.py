@@ -25,7 +25,7 @@ from torch.nn import functional
 from live_sr.models.architectures.fading_tiles import cut_side, weigh
 from live_sr.models.architectures.resshift_unet import UNet
 from live_sr.models.architectures.vq_autoencoder import Autoencoder
-from live_sr.pipeline.contracts import Cost
+from live_sr.pipeline.engine_contracts import Cost
 
 SCALE = 4
 AUTOENCODER = "autoencoder_vq_f4.pth"

@@ -13,7 +13,7 @@ from live_sr.capture.select import SelectedCapture
 from live_sr.desktop.window_guard import start_guard
 from live_sr.errors import SourceClosed, UsageError
 from live_sr.imaging.degradation import Picture
-from live_sr.pipeline.contracts import Desktop, WindowInfo
+from live_sr.pipeline.desktop_contracts import Desktop, WindowInfo
 from live_sr.pipeline.frame import Rect, Size
 from live_sr.system.termination import HeldInterrupt
 from live_sr.training.pairs.render_check import has_moved

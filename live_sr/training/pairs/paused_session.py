@@ -15,7 +15,7 @@ from live_sr.desktop import window_picker
 from live_sr.desktop.open import open_desktop
 from live_sr.errors import SourceClosed, SourceLost, UsageError, explain
 from live_sr.imaging.degradation import Picture
-from live_sr.pipeline.contracts import Desktop, WindowInfo
+from live_sr.pipeline.desktop_contracts import Desktop, WindowInfo
 from live_sr.pipeline.frame import Rect, Size
 from live_sr.system.termination import HeldInterrupt
 from live_sr.terminal import print_result

@@ -10,7 +10,7 @@ from live_sr.engines.options import EngineOptions
 from live_sr.engines.tiled_factory import make_tiled_engine
 from live_sr.errors import EngineError
 from live_sr.models.resolve import resolve
-from live_sr.pipeline.contracts import RecurrentEngine
+from live_sr.pipeline.engine_contracts import RecurrentEngine
 from live_sr.pipeline.frame import Frame, Size, make_black
 from live_sr.system import paths
 

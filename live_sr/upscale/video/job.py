@@ -17,7 +17,8 @@ from live_sr import __version__
 from live_sr.engines import factory
 from live_sr.errors import LiveSRError, UsageError
 from live_sr.imaging import video_colour as colour
-from live_sr.pipeline.contracts import Engine, SequenceEngine
+from live_sr.pipeline.contracts import Engine
+from live_sr.pipeline.engine_contracts import SequenceEngine
 from live_sr.pipeline.frame import Pixels
 from live_sr.system.memory import get_free_memory
 from live_sr.terminal import Progress, format_duration

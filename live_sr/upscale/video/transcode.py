@@ -19,7 +19,8 @@ import numpy as np
 
 from live_sr.errors import EngineError
 from live_sr.imaging import video_colour as colour
-from live_sr.pipeline.contracts import Engine, FrameSequence, SequenceEngine
+from live_sr.pipeline.contracts import Engine
+from live_sr.pipeline.engine_contracts import FrameSequence, SequenceEngine
 from live_sr.pipeline.frame import Frame, Pixels, make_black
 from live_sr.upscale.video.decode import EndOfSegment, decode_segments
 from live_sr.upscale.video.encode import SegmentSettings
