@@ -334,7 +334,7 @@ DESKTOPS = (
 HOTKEYS = (
     Backend("registerhotkey", "live_sr.desktop.hotkeys_win32:RegisteredHotkeys", ("win32",)),
     Backend("record", "live_sr.desktop.hotkeys_x11:X11Hotkeys", ("linux",), ("Xlib",), "pip install python-xlib six"),
-    # Also hears keys that another program has registered, but knows one layout of the keyboard only
+    # Also hears keys that another program has registered
     Backend(
         "pynput",
         "live_sr.desktop.hotkeys_pynput:PynputHotkeys",

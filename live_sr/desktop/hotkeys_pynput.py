@@ -1,7 +1,7 @@
 """Global hotkeys through pynput, which listens to every key: also to keys that another program has registered.
 
-It knows only the first layout that the keyboard had when the program started, so it is the choice where the other ways
-to hear keys do not work, or where the settings name it.
+On X11 the keys are found as `hotkeys_x11` finds them, by their codes and the layout in force: pynput's own names of the
+keys are those of the first layout that the keyboard had when the program started.
 """
 
 from __future__ import annotations
@@ -11,14 +11,18 @@ import threading
 from collections.abc import Callable, Mapping
 from time import monotonic, sleep
 from types import ModuleType
+from typing import Any
 
 from live_sr.config import NAMED_KEYS
-from live_sr.desktop.chords import ChordTracker, parse_chords
+from live_sr.desktop.chords import Chord, ChordTracker, parse_chords
+from live_sr.errors import LiveSRError, explain
 
 READY_S = 1.0  # the longest wait for the listener's start or end
 
-META = {0xFFE7: "alt", 0xFFE8: "alt"}
-"""X keysyms Meta_L and Meta_R (keysymdef.h), which the Alt keys send while Shift is held."""
+LETTERS_AND_DIGITS = (*range(0x30, 0x3A), *range(0x41, 0x5B))
+"""Virtual-key codes of Windows that are the key's character in ASCII, also in layouts without Latin letters."""
+
+Act = Callable[[str], None]
 
 log = logging.getLogger(__name__)
 
@@ -32,54 +36,29 @@ class PynputHotkeys:
     def __init__(self) -> None:
         self._listener: threading.Thread | None = None
         self._stop: Callable[[], None] = lambda: None
-        self._keys: dict[str, str] = {}
-        # the listener's thread's:
-        self._chords = ChordTracker({})
-        self._on_press: Callable[[str], None] = lambda action: None
-        self._on_release: Callable[[str], None] = lambda action: None
+        self._get_keys: Callable[[], Mapping[str, str]] = dict
 
-    def bind(
-        self, keys: dict[str, str], on_press: Callable[[str], None], on_release: Callable[[str], None]
-    ) -> list[str]:
+    def bind(self, keys: dict[str, str], on_press: Act, on_release: Act) -> list[str]:
         """Replaces all bindings. Returns a sentence for each key that cannot be bound, or one for all."""
         self.close()
+        chords, problems = parse_chords(keys)
+        failures: list[str] = []
         try:
             from pynput import keyboard
 
-            names = KeyNames(keyboard)
-        except Exception as error:  # ImportError, or one of the X library if the server is gone
-            return [f"Hotkeys do not work: {summarize_error(error)}"]
-        parsed, problems = parse_chords(keys)
-        for action in [action for action, chord in parsed.items() if not names.is_known(chord.key)]:
-            problems.append(f"hotkey {action} = {keys[action]}: this keyboard has no key {parsed.pop(action).key}.")
-        chords = {chord: action for action, chord in parsed.items()}
-        self._keys = {action: keys[action] for action in parsed}
-        self._chords, self._on_press, self._on_release = ChordTracker(chords), on_press, on_release
-        failures: list[str] = []
-
-        class Listener(keyboard.Listener):  # type: ignore[misc] # pynput has no types
-            def run(self) -> None:
-                try:
-                    super().run()
-                except Exception as error:  # no X server, or no RECORD extension; avoids a traceback on stderr
-                    failures.append(summarize_error(error))
-
-        def on_press_event(key: object) -> None:
-            self._handle_key(names.find_name(key, listener.canonical), True)
-
-        def on_release_event(key: object) -> None:
-            self._handle_key(names.find_name(key, listener.canonical), False)
-
-        listener = Listener(on_press=on_press_event, on_release=on_release_event)
-        listener.start()
+            make = _make_x11_listener if keyboard.Listener.__module__.endswith("xorg") else _make_named_listener
+            listener, unheard, self._get_keys = make(keyboard, chords, keys, on_press, on_release, failures.append)
+            listener.start()
+        except Exception as error:  # ImportError, one of the X library if the server is gone, or an unreadable keyboard
+            return [*problems, f"Hotkeys do not work: {summarize_error(error)}"]
         self._listener, self._stop = listener, listener.stop
         deadline = monotonic() + READY_S
         while listener.is_alive() and not getattr(listener, "_ready", True) and monotonic() < deadline:
             sleep(0.01)  # listener.wait() would never return if the listener died
-        return [*problems, *(f"Hotkeys do not work: {failure}" for failure in failures)]
+        return [*problems, *unheard, *(f"Hotkeys do not work: {failure}" for failure in failures)]
 
     def get_keys(self) -> Mapping[str, str]:
-        return self._keys
+        return self._get_keys()
 
     def close(self) -> None:
         listener, self._listener = self._listener, None
@@ -91,6 +70,7 @@ class PynputHotkeys:
             except Exception as error:  # the connection just broke, so the thread ends by itself
                 log.debug("stopping the hotkeys: %s", error)
             threading.Thread.join(listener, 0.05)  # pynput's own join raises the error that ended the thread
+        self._get_keys = dict
 
     @staticmethod
     def _unblock(listener: threading.Thread) -> None:
@@ -105,19 +85,77 @@ class PynputHotkeys:
             parts["_display_stop"].record_disable_context(parts["_context"])
             parts["_display_stop"].flush()
 
-    def _handle_key(self, key: str, pressed: bool) -> None:
-        if not key:
-            return
-        changes = (self._chords.press if pressed else self._chords.release)(key, monotonic())
-        for change in changes:
+
+Made = tuple[Any, list[str], Callable[[], Mapping[str, str]]]
+"""A listener of pynput, which has no types; what it cannot hear; and what tells the keys that it hears."""
+
+
+def _make_x11_listener(
+    keyboard: ModuleType,
+    chords: Mapping[str, Chord],
+    keys: Mapping[str, str],
+    on_press: Act,
+    on_release: Act,
+    fail: Act,
+) -> Made:
+    """Raises LiveSRError or OSError where the keyboard cannot be read."""
+    from live_sr.desktop.hotkeys_x11 import BoundKeys, handle_event  # which imports what Windows lacks
+
+    bound = BoundKeys(chords, on_press, on_release)
+
+    class Listener(_make_quiet(keyboard, fail)):  # type: ignore[misc] # pynput has no types
+        def _handle_message(self, display: Any, event: Any, *rest: Any) -> None:
+            handle_event(event, display, bound)
+
+    return Listener(), bound.tell_unheard(keys), lambda: bound.keys
+
+
+def _make_named_listener(
+    keyboard: ModuleType,
+    chords: Mapping[str, Chord],
+    keys: Mapping[str, str],
+    on_press: Act,
+    on_release: Act,
+    fail: Act,
+) -> Made:
+    names = KeyNames(keyboard)
+    known = {action: chord for action, chord in chords.items() if names.is_known(chord.key)}
+    unheard = [
+        f"hotkey {action} = {keys[action]}: this keyboard has no key {chord.key}."
+        for action, chord in chords.items()
+        if action not in known
+    ]
+    tracker = ChordTracker({chord: action for action, chord in known.items()})
+
+    def handle(key: object, change: Callable[[str, float], list[Any]]) -> None:
+        name = names.find_name(key, listener.canonical)
+        for one in change(name, monotonic()) if name else ():
             try:
-                (self._on_press if change.pressed else self._on_release)(change.action)
+                (on_press if one.pressed else on_release)(one.action)
             except Exception:  # it would end the listener and so disable every hotkey
-                log.exception("the action %s failed", change.action)
+                log.exception("the action %s failed", one.action)
+
+    listener = _make_quiet(keyboard, fail)(
+        on_press=lambda key: handle(key, tracker.press), on_release=lambda key: handle(key, tracker.release)
+    )
+    return listener, unheard, lambda: {action: keys[action] for action in known}
+
+
+def _make_quiet(keyboard: ModuleType, fail: Act) -> Any:
+    """The class of pynput's listeners, without their traceback on stderr."""
+
+    class Quiet(keyboard.Listener):  # type: ignore[misc, name-defined] # pynput has no types
+        def run(self) -> None:
+            try:
+                super().run()
+            except Exception as error:  # no X server, or no RECORD extension
+                fail(summarize_error(error))
+
+    return Quiet
 
 
 class KeyNames:
-    """Translates pynput's keys to the names of our configuration, independent of Shift and AltGr."""
+    """Translates pynput's keys to the names of our configuration, independent of Shift. Not for X11."""
 
     def __init__(self, keyboard: ModuleType) -> None:
         keys = keyboard.Key.__members__
@@ -126,9 +164,6 @@ class KeyNames:
             for side in (pynput_name, f"{pynput_name}_l", f"{pynput_name}_r"):
                 if side in keys:
                     self._special[keys[side]] = name
-        # X11 only, where `canonical` does not turn "!" into "1". keyboard_mapping: {keysym: (key code, shift state)}.
-        self._unshifted = map_to_unshifted(getattr(keyboard.Controller(), "keyboard_mapping", {}))
-        self._by_keysym = META | {key.value.vk: self._special[key] for key in keys.values() if key in self._special}
 
     def is_known(self, key: str) -> bool:
         return len(key) == 1 or key in self._special.values()
@@ -137,30 +172,16 @@ class KeyNames:
         """The name of a key; empty if it has none. `canonical` is the method of pynput's listener."""
         if key is None or key in self._special:
             return self._special.get(key, "")
-        keysym = getattr(key, "vk", None)
-        if self._unshifted and isinstance(keysym, int):
-            keysym = self._unshifted.get(keysym, keysym)
-            name = self._by_keysym.get(keysym) or decode_latin(keysym)
-            if name:
-                return name
+        code = getattr(key, "vk", None)
+        if isinstance(code, int) and code in LETTERS_AND_DIGITS:
+            return chr(code).lower()
         return (getattr(canonical(key), "char", None) or "").lower()
-
-
-def map_to_unshifted(mapping: Mapping[int, tuple[int, int]]) -> dict[int, int]:
-    """Returns {keysym with Shift or AltGr: keysym of the same key alone}."""
-    alone = {code: keysym for keysym, (code, state) in mapping.items() if state == 0}
-    return {keysym: alone[code] for keysym, (code, state) in mapping.items() if state != 0 and code in alone}
-
-
-def decode_latin(keysym: int) -> str:
-    """The character of a keysym that contains its code point (X protocol, appendix A); else empty."""
-    if 0x20 <= keysym <= 0xFF:
-        return chr(keysym).lower()
-    return chr(keysym - 0x1000000).lower() if 0x1000100 <= keysym <= 0x110FFFF else ""
 
 
 def summarize_error(error: BaseException) -> str:
     """The error as a sentence: the first line of pynput's long messages."""
+    if isinstance(error, LiveSRError):
+        return f"{explain(error)}."
     text = str(error).strip() or type(error).__name__
     if "X connection" in text or "connect to display" in text:
         return "there is no X server, which would report the keys."

@@ -53,7 +53,7 @@ class X11Hotkeys:
         except (*NO_SERVER, LiveSRError) as cause:
             return [*problems, f"Hotkeys do not work: {_describe(cause)}"]
         self._listener.start()
-        return [*problems, *(f"hotkey {action} = {keys[action]}: {why}" for action, why in bound.find_unheard())]
+        return [*problems, *bound.tell_unheard(keys)]
 
     def get_keys(self) -> Mapping[str, str]:
         listener = self._listener
@@ -95,12 +95,12 @@ class BoundKeys:
         self._keyboard = read_keyboard()
         self._follow(self._layout)
 
-    def find_unheard(self) -> list[tuple[str, str]]:
-        """The actions that no key starts in some layout, and why."""
+    def tell_unheard(self, keys: Mapping[str, str]) -> list[str]:
+        """A sentence for each action that no key starts in some layout. `keys`: what the settings name, by action."""
         layouts = max(1, count_layouts(self._keyboard))
         unheard = [self._assign(layout).unheard for layout in range(layouts)]
         return [
-            (action, f"this keyboard has no key {chord.key}, or another action has it.")
+            f"hotkey {action} = {keys[action]}: this keyboard has no key {chord.key}, or another action has it."
             for action, chord in self._chords.items()
             if any(action in actions for actions in unheard)
         ]
@@ -191,17 +191,21 @@ class KeyListener(threading.Thread):
         while data and not self._closing:
             event, data = rq.EventField(None).parse_binary_value(data, self._events.display, None, None)
             if event.type in KEYS:
-                self._read_changed_layouts()
-                self._keys.handle(event.detail, event.state >> LAYOUT_SHIFT & 3, event.type == X.KeyPress)
+                handle_event(event, self._control, self._keys)
 
-    def _read_changed_layouts(self) -> None:
-        """The server tells every connection when the keyboard changes, before the first key of the new one."""
-        changed = False
-        while self._control.pending_events():
-            event = self._control.next_event()
-            changed = changed or (event.type == X.MappingNotify and event.request != X.MappingPointer)
-        if changed:
-            try:
-                self._keys.read_layouts()
-            except (LiveSRError, OSError) as cause:
-                log.warning("the hotkeys keep to the keyboard's former layout: %s", reason(cause))
+
+def handle_event(event: Any, display: Display, keys: BoundKeys) -> None:
+    """Gives a key event to `keys`, after what has changed on the keyboard before it.
+
+    The server tells every connection when the keyboard changes, before the first key of the new one: also `display`.
+    """
+    changed = False
+    while display.pending_events():
+        told = display.next_event()
+        changed = changed or (told.type == X.MappingNotify and told.request != X.MappingPointer)
+    if changed:
+        try:
+            keys.read_layouts()
+        except (LiveSRError, OSError) as cause:
+            log.warning("the hotkeys keep to the keyboard's former layout: %s", reason(cause))
+    keys.handle(event.detail, event.state >> LAYOUT_SHIFT & 3, event.type == X.KeyPress)

@@ -132,14 +132,17 @@ class Actions:
         self.received.clear()
 
 
+MakeHotkeys = Callable[[], Hotkeys]
+
+
 @pytest.fixture(params=["record", pytest.param("pynput", marks=pytest.mark.needs("pynput"))])
-def make_hotkeys(request: pytest.FixtureRequest, screen: Screen) -> Callable[[], Hotkeys]:
+def make_hotkeys(request: pytest.FixtureRequest, screen: Screen) -> MakeHotkeys:
     """Makes one of the ways to hear keys on X11."""
     return find_backend(request.param).load()
 
 
 @pytest.fixture
-def keys(screen: Screen, make_hotkeys: Callable[[], Hotkeys]) -> Iterator[Callable[[dict[str, str]], Actions]]:
+def keys(screen: Screen, make_hotkeys: MakeHotkeys) -> Iterator[Callable[[dict[str, str]], Actions]]:
     """Binds keys while another program's window has the focus."""
     game = ToyWindow(screen)
     subprocess.run(["xdotool", "windowactivate", "--sync", str(game.id)], check=True)
@@ -272,12 +275,31 @@ def test_no_action_begins_after_the_close_even_if_keys_are_still_arriving(keys):
     assert late == []
 
 
-@pytest.mark.needs("pynput")
-def test_shifted_characters_are_found_on_their_key():
-    from live_sr.desktop.hotkeys_pynput import map_to_unshifted
+NAMES_ON_WINDOWS = """
+from pynput import keyboard
+from live_sr.desktop.hotkeys_pynput import KeyNames
+names, canonical = KeyNames(keyboard), keyboard.Listener().canonical
+code = keyboard.KeyCode
+for key in (code(vk=0x51, char="\u0439"), code(vk=0x31, char="!"), code(vk=0xBC, char=","), code(vk=0xDE, char=None)):
+    print(names.find_name(key, canonical) or "-", end=" ")
+"""
 
-    keyboard = {0x31: (10, 0), 0x21: (10, 1), 0xFF09: (23, 0), 0xFE20: (23, 1), 0x7E: (99, 1)}
-    assert map_to_unshifted(keyboard) == {0x21: 0x31, 0xFE20: 0xFF09}
+
+@pytest.mark.needs("pynput")
+def test_pynput_knows_letters_and_digits_by_their_keys_in_other_layouts_of_windows():
+    env = {**os.environ, "PYNPUT_BACKEND": "dummy"}  # without a screen
+    done = subprocess.run([sys.executable, "-c", NAMES_ON_WINDOWS], env=env, capture_output=True, text=True)
+    assert done.stdout.split() == ["q", "1", ",", "-"], done.stderr
+
+
+@pytest.mark.parametrize("make_hotkeys", ["pynput"], indirect=True)
+def test_a_keyboard_that_pynput_cannot_read_is_told_with_a_remedy(screen, make_hotkeys, tmp_path):
+    (tmp_path / "libxkbcommon-x11.so.0").touch()
+    script = "from live_sr.desktop.hotkeys_pynput import *; print(PynputHotkeys().bind({'hud': 'f8'}, print, print))"
+    env = {**screen.env, "LD_LIBRARY_PATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True)
+    assert "Hotkeys do not work: live-sr cannot read the keyboard's layout" in done.stdout, done.stderr
+    assert "install libxkbcommon-x11-0" in done.stdout
 
 
 def test_the_settings_choose_how_keys_are_heard(screen, monkeypatch):
@@ -370,7 +392,8 @@ class Keyboard:
 
 
 @pytest.fixture
-def hand(keyboard: Screen, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keyboard]:
+def hand(screen: Screen, keyboard: Screen, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keyboard]:
+    """On the keyboard's screen, not on the one that all tests share."""
     monkeypatch.setenv("DISPLAY", keyboard.display)
     hand = Keyboard(keyboard)
     yield hand
@@ -378,9 +401,9 @@ def hand(keyboard: Screen, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keyboard
 
 
 @pytest.mark.parametrize("layouts", ["us,ru", "ru,us", "bg,us", "gr,us", "il,us", "ara,us", "ru", "gr", "il", "th"])
-def test_keys_are_heard_in_every_layout_of_a_keyboard(layouts: str, hand: Keyboard) -> None:
+def test_keys_are_heard_in_every_layout_of_a_keyboard(layouts: str, hand: Keyboard, make_hotkeys: MakeHotkeys) -> None:
     hand.set_layouts("-layout", layouts)
-    hotkeys = X11Hotkeys()
+    hotkeys = make_hotkeys()
     wanted = {"next": "ctrl+alt+m", "left": "ctrl+alt+,", "compare": "ctrl+alt+c", "quit": "ctrl+alt+q"}
     actions = Actions()
     try:
@@ -394,9 +417,9 @@ def test_keys_are_heard_in_every_layout_of_a_keyboard(layouts: str, hand: Keyboa
         hotkeys.close()
 
 
-def test_keys_follow_a_layout_that_changes_meanwhile(hand: Keyboard) -> None:
+def test_keys_follow_a_layout_that_changes_meanwhile(hand: Keyboard, make_hotkeys: MakeHotkeys) -> None:
     hand.set_layouts("us")
-    hotkeys = X11Hotkeys()
+    hotkeys = make_hotkeys()
     wanted = {"next": "ctrl+alt+m", "quit": "ctrl+alt+q", "one": "ctrl+alt+1", "left": "ctrl+alt+,"}
     actions = Actions()
     try:
@@ -414,9 +437,9 @@ def test_keys_follow_a_layout_that_changes_meanwhile(hand: Keyboard) -> None:
         hotkeys.close()
 
 
-def test_keys_are_told_as_they_are_labelled_in_the_layout_in_force(hand: Keyboard) -> None:
+def test_keys_are_told_as_they_are_labelled_in_the_layout_in_force(hand: Keyboard, make_hotkeys: MakeHotkeys) -> None:
     hand.set_layouts("-layout", "us,ru")
-    hotkeys = X11Hotkeys()
+    hotkeys = make_hotkeys()
     actions = Actions()
     try:
         assert hotkeys.get_keys() == {}
@@ -431,9 +454,9 @@ def test_keys_are_told_as_they_are_labelled_in_the_layout_in_force(hand: Keyboar
     assert hotkeys.get_keys() == {}
 
 
-def test_altgr_is_not_alt(hand: Keyboard) -> None:
+def test_altgr_is_not_alt(hand: Keyboard, make_hotkeys: MakeHotkeys) -> None:
     hand.set_layouts("de")
-    hotkeys = X11Hotkeys()
+    hotkeys = make_hotkeys()
     actions = Actions()
     try:
         assert hotkeys.bind({"quit": "ctrl+alt+q", "next": "ctrl+alt+m"}, actions.press, actions.release) == []
@@ -445,9 +468,9 @@ def test_altgr_is_not_alt(hand: Keyboard) -> None:
         hotkeys.close()
 
 
-def test_keys_that_cannot_be_heard_are_told_at_the_start(hand: Keyboard) -> None:
+def test_keys_that_cannot_be_heard_are_told_at_the_start(hand: Keyboard, make_hotkeys: MakeHotkeys) -> None:
     hand.set_layouts("us")
-    hotkeys = X11Hotkeys()
+    hotkeys = make_hotkeys()
     try:
         wanted = {"hud": "ctrl+alt+ü", "quit": "ctrl+alt+q", "next": "ctrl+alt+?", "split": "ctrl+alt+/"}
         told = hotkeys.bind(wanted, print, print)
