@@ -79,6 +79,7 @@ def _main_flags(parser: argparse.ArgumentParser) -> None:
         help="CPU threads; more are slower on busy cores",
     )
     flag("--bf16", action="store_true", help="compute in bfloat16 where that is safe")
+    flag("--compile", action="store_true", help="compile the network first; takes a C++ compiler and half a minute")
     flag("--seed", type=int, default=TrainOptions.seed, help="of everything random")
     add_track_flags(parser)
 

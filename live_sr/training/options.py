@@ -42,6 +42,7 @@ class TrainOptions:
     device: str | None = None
     threads: int = 1
     bf16: bool = False
+    compile: bool = False
     seed: int = 1
     track: str | None = None
 

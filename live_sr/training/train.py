@@ -12,6 +12,7 @@ import os
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import cast
 
 import cv2
 import torch
@@ -143,6 +144,19 @@ def build_network(options: TrainOptions, device: str) -> tuple[CellNet, int]:
     return net, steps
 
 
+def compile_network(net: nn.Module, device: str) -> nn.Module:
+    """The network as fused kernels. On two cores of a Xeon with AMX, steps take 0.7 to 0.8 of the time.
+
+    Raises UsageError where nothing can be compiled.
+    """
+    try:
+        torch.compile(lambda x: x + 1)(torch.zeros(2, device=device))
+    except Exception as error:  # torch raises classes of its own, and what a missing compiler raises
+        what = f"--compile cannot be used here: {str(error).splitlines()[0]}"
+        raise UsageError(what, "install a C++ compiler, or leave it out") from None
+    return cast(nn.Module, torch.compile(net))
+
+
 def mix_in_teacher(sources: list[TrainingSource], options: TrainOptions, device: str) -> None:
     """Blends a larger network's picture of each small frame into its target: less noise that nothing could foresee.
 
@@ -171,7 +185,9 @@ class TrainingRun:
         average = torch.optim.swa_utils.get_ema_multi_avg_fn(options.average)  # type: ignore[no-untyped-call]
         self.average = torch.optim.swa_utils.AveragedModel(self.net, multi_avg_fn=average)
         self.parallel: nn.Module = nn.parallel.DistributedDataParallel(self.net) if group.size > 1 else self.net
-        self.optimizer = torch.optim.Adam(self.net.parameters(), options.rate)
+        if options.compile:
+            self.parallel = compile_network(self.parallel, device)
+        self.optimizer = torch.optim.Adam(self.net.parameters(), options.rate, fused=True)
         self.loss = TrainingLoss(options, device)
         self.step = 0
         self.seconds = 0.0

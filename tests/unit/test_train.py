@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,12 +46,11 @@ def tool(name: str, *arguments: object, launcher: tuple[str, ...] = ()) -> str:
     return done.stdout
 
 
-def refused(name: str, *arguments: object) -> str:
+def refused(name: str, *arguments: object, **environment: str) -> str:
     """What a command says when it refuses: a sentence and a remedy, and the exit code of an error that is named."""
     command = [sys.executable, "-m", "live_sr", name, *(str(a) for a in arguments)]
-    done = subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
-    )
+    variables = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 2
@@ -248,6 +248,24 @@ def test_a_stopped_training_goes_on_and_its_weights_become_a_model_that_runs(pai
         assert done is not None
         assert get_size(done.pixels) == Size(66, 42)
         engine.close()
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_a_compiled_network_learns_the_same(pairs: Path, tmp_path: Path) -> None:
+    flags = ("--pairs", pairs, "--features", 16, "--depth", 1, *SHORT, "--warm-up", 1, "--average", 0, "--steps", 6)
+    for name, how in (("plain", ()), ("compiled", ("--compile",))):
+        tool("train", *flags, "--out", tmp_path / name, *how)
+    plain, compiled = (cellnet.load(tmp_path / name / "weights.safetensors")[0] for name in ("plain", "compiled"))
+    picture = torch.rand(1, 3, 16, 16)
+    assert torch.allclose(plain(picture), compiled(picture), atol=1e-3)
+
+
+def test_without_a_compiler_compiling_is_told_in_a_sentence(pairs: Path, tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing"
+    nothing.mkdir()
+    places = {"PATH": str(nothing), "CXX": "g++", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    told = refused("train", "--pairs", pairs, "--compile", "--steps", 2, "--out", tmp_path / "run", **places)
+    assert "install a C++ compiler, or leave it out" in told
 
 
 def test_a_shipped_network_goes_on_learning_against_a_discriminator(pairs: Path, tmp_path: Path) -> None:
