@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from live_sr.errors import MissingPart
+from live_sr.training.options import TrainOptions
 
 
 def compute_luma(rgb: Tensor) -> Tensor:
@@ -117,3 +118,31 @@ def relativistic_loss(real: Tensor, made: Tensor, *, for_network: bool) -> Tenso
     bce = nn.functional.binary_cross_entropy_with_logits
     surer, less = real - made.mean(), made - real.mean()
     return (bce(surer, torch.ones_like(surer)) + bce(less, torch.zeros_like(less))) / 2
+
+
+class TrainingLoss:
+    """The sum of what the flags ask for. With --gan it trains its own discriminator."""
+
+    def __init__(self, options: TrainOptions, device: str) -> None:
+        self.options = options
+        self.perceptual = PerceptualLoss().to(device) if options.perceptual else None
+        self.discriminator = Discriminator().to(device) if options.gan else None
+        if self.discriminator:
+            self.optimizer = torch.optim.Adam(self.discriminator.parameters(), options.rate, betas=(0.9, 0.99))
+
+    def __call__(self, guess: Tensor, target: Tensor) -> Tensor:
+        o = self.options
+        loss = psnr_loss(guess, target, o.luma) if o.psnr else charbonnier_loss(guess, target, o.epsilon)
+        if o.fft:
+            loss = loss + o.fft * fft_loss(guess, target)
+        if o.ssim:
+            loss = loss + o.ssim * ssim_loss(guess, target)
+        if self.perceptual:
+            loss = loss + o.perceptual * self.perceptual(guess, target)
+        if self.discriminator:
+            judge = self.discriminator
+            self.optimizer.zero_grad()
+            torch.autograd.backward(relativistic_loss(judge(target), judge(guess.detach()), for_network=False))
+            self.optimizer.step()
+            loss = loss + o.gan * relativistic_loss(judge(target).detach(), judge(guess), for_network=True)
+        return loss

@@ -8,10 +8,8 @@ torchrun --nproc-per-node N -m live_sr train ...
 from __future__ import annotations
 
 import math
-import os
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import cast
 
 import cv2
@@ -23,84 +21,11 @@ from live_sr.models.architectures import cellnet
 from live_sr.models.architectures.cellnet import CellNet
 from live_sr.terminal import Progress, print_result
 from live_sr.training.dataset import Patches, TrainingSource, leave_out, read_sources, split_by_place, upscale, validate
-from live_sr.training.losses import (
-    Discriminator,
-    PerceptualLoss,
-    charbonnier_loss,
-    fft_loss,
-    psnr_loss,
-    relativistic_loss,
-    ssim_loss,
-)
+from live_sr.training.losses import TrainingLoss
 from live_sr.training.options import TrainOptions
+from live_sr.training.process_group import ProcessGroup
 from live_sr.training.tracker import TrainingTracker, choose_shown_pair, open_tracker
 from live_sr.training.weights import load_start_weights, load_weights
-
-
-@dataclass(frozen=True)
-class ProcessGroup:
-    """The processes that train together; a single one unless torchrun started them."""
-
-    rank: int = 0
-    size: int = 1
-
-    @classmethod
-    def join(cls) -> ProcessGroup:
-        """Joins the processes that torchrun started, with a GPU each where there are any."""
-        if "WORLD_SIZE" not in os.environ:
-            return cls()
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        torch.distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        return cls(torch.distributed.get_rank(), torch.distributed.get_world_size())
-
-    def agree(self, seconds: float) -> float:
-        """The first process's value. All must end after the same step, or they would wait for each other forever."""
-        if self.size == 1:
-            return seconds
-        shared = [seconds]
-        torch.distributed.broadcast_object_list(shared)
-        return shared[0]
-
-    def wait(self) -> None:
-        """Until all processes are here: the first one still measures and saves when the others are done.
-
-        One that ended before it sometimes aborted in torch's threads ("terminate called", torch 2.13 with gloo).
-        """
-        if self.size > 1:
-            torch.distributed.barrier()
-
-    def leave(self) -> None:
-        if self.size > 1:
-            torch.distributed.destroy_process_group()
-
-
-class TrainingLoss:
-    """The sum of what the flags ask for. With --gan it trains its own discriminator."""
-
-    def __init__(self, options: TrainOptions, device: str) -> None:
-        self.options = options
-        self.perceptual = PerceptualLoss().to(device) if options.perceptual else None
-        self.discriminator = Discriminator().to(device) if options.gan else None
-        if self.discriminator:
-            self.optimizer = torch.optim.Adam(self.discriminator.parameters(), options.rate, betas=(0.9, 0.99))
-
-    def __call__(self, guess: Tensor, target: Tensor) -> Tensor:
-        o = self.options
-        loss = psnr_loss(guess, target, o.luma) if o.psnr else charbonnier_loss(guess, target, o.epsilon)
-        if o.fft:
-            loss = loss + o.fft * fft_loss(guess, target)
-        if o.ssim:
-            loss = loss + o.ssim * ssim_loss(guess, target)
-        if self.perceptual:
-            loss = loss + o.perceptual * self.perceptual(guess, target)
-        if self.discriminator:
-            judge = self.discriminator
-            self.optimizer.zero_grad()
-            torch.autograd.backward(relativistic_loss(judge(target), judge(guess.detach()), for_network=False))
-            self.optimizer.step()
-            loss = loss + o.gan * relativistic_loss(judge(target).detach(), judge(guess), for_network=True)
-        return loss
 
 
 def compute_learning_rate(step: int, done: float, peak: float, warm_up: int) -> float:

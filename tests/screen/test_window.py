@@ -33,7 +33,7 @@ from Xlib import X
 from Xlib.display import Display
 
 from live_sr.errors import EngineError
-from live_sr.overlay import gl_window
+from live_sr.overlay import gl_texture, gl_window
 from live_sr.overlay.cursor import DrawnCursor
 from live_sr.overlay.raster_window import RasterWindow
 from live_sr.overlay.surface import compute_bars, compute_placement
@@ -423,11 +423,11 @@ class CopiesLikeCuda:
         if picture.pixels is None:
             return False  # its engine was closed
         gl = gl_window.find_functions(QOpenGLContext.currentContext())
-        gl.glBindTexture(gl_window.TEXTURE_2D, texture)
+        gl.glBindTexture(gl_texture.TEXTURE_2D, texture)
         rgba, bytes_ = 0x1908, 0x1401
         # a pointer: of other objects PyQt 6.11 remembers some that are gone, and the garbage collector crashes on them
         where = sip.voidptr(picture.pixels.ctypes.data, picture.pixels.nbytes)
-        gl.glTexSubImage2D(gl_window.TEXTURE_2D, 0, 0, 0, *picture.size, rgba, bytes_, where)
+        gl.glTexSubImage2D(gl_texture.TEXTURE_2D, 0, 0, 0, *picture.size, rgba, bytes_, where)
         picture.release()
         return True
 
