@@ -67,7 +67,8 @@ def start_game(job: ChildJob, has_bar: bool, gamma: float) -> Any:
         ]
     )
     game.set_episode_timeout(0)
-    game.add_game_args(f"+vid_aspect {3 if has_bar else 0} +gamma {gamma}")  # 3: the bar is as wide as the picture
+    # 3 is 4:3: the bar is as wide as the picture. By itself the game draws 320x200 as 4:3 but its multiples as 16:10.
+    game.add_game_args(f"+vid_aspect {3 if job.size.width * 200 == job.size.height * 320 else 0} +gamma {gamma}")
     game.init()
     for cheat in CHEATS:
         game.send_game_command(cheat)
