@@ -128,6 +128,7 @@ class OverlaySettings(SettingsSection):
 class RecordingSettings(SettingsSection):
     folder: PathText = "recordings"
     fps: Annotated[float, Field(ge=0, le=1000)] = 30.0
+    preset: Literal["small", "fastest"] = "small"
     sound: Literal["auto", "off"] = "auto"
 
 

@@ -60,8 +60,11 @@ class Recording:
         limit: RateLimit,
         redraw: Callable[[], None],
         open_sound: OpenSound | None = None,
+        *,
+        fastest: bool = False,
     ) -> None:
-        """`redraw` is called on the recording's thread, to be offered the picture that is shown now.
+        """`redraw` is called on the recording's thread, to be offered the picture that is shown now. `fastest`: at the
+        least cost in processor time, in a larger file.
 
         Raises UsageError if there is such a file, LiveSRError if it cannot be made.
         """
@@ -78,6 +81,7 @@ class Recording:
         self._notify = notify
         self._redraw = redraw
         self._open_sound = open_sound
+        self._fastest = fastest
         # the upscale thread's:
         self._limit = limit
         self._left_out = 0
@@ -167,7 +171,8 @@ class Recording:
         if first is None:
             return 0
         picture, begun_ns = first
-        file = VideoWriter(self._path, Size(picture.width, picture.height), sound=self._sound is not None)
+        size = Size(picture.width, picture.height)
+        file = VideoWriter(self._path, size, sound=self._sound is not None, fastest=self._fastest)
         try:
             return self._write(file, picture, begun_ns, self._pool)
         finally:

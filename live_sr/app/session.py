@@ -113,6 +113,7 @@ class Session:
             rate=config.recording.fps,
             redraw=lambda: self._pipeline.redraw(),
             open_sound=partial(open_sound, self._find_game) if config.recording.sound == "auto" else None,
+            fastest=config.recording.preset == "fastest",
         )
         self._pipeline: Pipeline[DisplayPicture] = Pipeline(
             open_source,

@@ -31,17 +31,20 @@ class VideoRecorder:
         rate: float = 0,
         redraw: Callable[[], None] = lambda: None,
         open_sound: OpenSound | None = None,
+        fastest: bool = False,
     ) -> None:
         """`folder`: for the recordings that the key starts. `rate`: the most pictures a second; 0: every one.
 
         `redraw` is called, on another thread, to be offered the picture that is shown, though the game may stand still.
         `open_sound`, too, and opens the sound of the game; None: recordings are silent.
+        `fastest`: at the least cost in processor time, in larger files.
         """
         self._folder = folder
         self._notify = notify
         self._rate = rate
         self._redraw = redraw
         self._open_sound = open_sound
+        self._fastest = fastest
         self._recording: Recording | None = None
         self._ending: list[Recording] = []  # which the thread of each still writes
 
@@ -58,7 +61,8 @@ class VideoRecorder:
 
     def start(self, path: Path) -> None:
         """Begins a new file with the next picture. Raises LiveSRError if it cannot be made."""
-        self._recording = Recording(path, self._notify, RateLimit(self._rate), self._redraw, self._open_sound)
+        limit = RateLimit(self._rate)
+        self._recording = Recording(path, self._notify, limit, self._redraw, self._open_sound, fastest=self._fastest)
         self._notify(f"recording to {path}")
 
     def toggle(self) -> None:

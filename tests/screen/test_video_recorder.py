@@ -36,9 +36,9 @@ from live_sr.pipeline.frame import Frame, Pixels, Size
 class Recorder(VideoRecorder):
     """A recorder whose `start` and `toggle` return once it takes pictures."""
 
-    def __init__(self, folder: Path, notify: Callable[[str], None], rate: float = 0) -> None:
+    def __init__(self, folder: Path, notify: Callable[[str], None], rate: float = 0, fastest: bool = False) -> None:
         self.asked = threading.Event()
-        super().__init__(folder, notify, rate=rate, redraw=self.asked.set)
+        super().__init__(folder, notify, rate=rate, redraw=self.asked.set, fastest=fastest)
 
     def start(self, path: Path) -> None:
         self.asked.clear()
@@ -77,9 +77,12 @@ def read(path: Path) -> list[Pixels]:
     return pictures
 
 
-def test_a_recording_has_every_picture_in_its_colours_and_at_its_time(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("fastest", "codec"), [(False, "h264"), (True, "mpeg4")])
+def test_a_recording_has_every_picture_in_its_colours_and_at_its_time(
+    fastest: bool, codec: str, tmp_path: Path
+) -> None:
     told: list[str] = []
-    recorder = Recorder(tmp_path, told.append)
+    recorder = Recorder(tmp_path, told.append, fastest=fastest)
     pictures = [make_picture(Size(320, 180), 20 * n) for n in range(6)]
     recorder.start(tmp_path / "a.mkv")
     for picture in pictures:
@@ -95,16 +98,27 @@ def test_a_recording_has_every_picture_in_its_colours_and_at_its_time(tmp_path: 
         times = [frame.pts for frame in container.decode(video=0)]
         assert times == sorted(set(times)) and times[0] == 0
         context = container.streams.video[0].codec_context
+        assert context.name == codec
         assert (context.color_range, context.colorspace) == (1, 6), "limited levels, BT.601 at this size"
 
 
-def test_times_are_those_of_the_pictures(tmp_path: Path) -> None:
-    writer = VideoWriter(tmp_path / "a.mkv", Size(64, 48))
-    for time_ms in (0, 40, 40, 1000):
+@pytest.mark.parametrize("fastest", [False, True])
+def test_times_are_those_of_the_pictures(fastest: bool, tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "a.mkv", Size(64, 48), fastest=fastest)
+    for time_ms in (0, 40, 40, 3_600_000):
         writer.add(FramePool(1).convert(make_picture(Size(64, 48))), time_ms)
     writer.close()
     with av.open(str(tmp_path / "a.mkv")) as container:
-        assert [frame.pts for frame in container.decode(video=0)] == [0, 40, 41, 1000]
+        assert [frame.pts for frame in container.decode(video=0)] == [0, 40, 41, 3_600_000]
+
+
+def test_a_recording_that_mpeg4_cannot_store_is_h264(tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "a.mkv", Size(9000, 64), fastest=True)
+    writer.add(FramePool(1).convert(make_picture(Size(9000, 64))), 0)
+    writer.close()
+    with av.open(str(tmp_path / "a.mkv")) as container:
+        assert container.streams.video[0].codec_context.name == "h264"
+        assert len(list(container.decode(video=0))) == 1
 
 
 def test_the_limit_takes_every_second_picture_of_60_and_leaves_the_times_alone(tmp_path: Path) -> None:
@@ -208,9 +222,10 @@ def test_frames_have_the_colours_of_the_picture(size: Size) -> None:
     assert compute_psnr(back[:rows, :columns], picture[:rows, :columns]) > 40
 
 
+@pytest.mark.parametrize("fastest", [False, True])
 @pytest.mark.parametrize("size", [Size(321, 181), Size(1, 1), Size(200, 300), Size(640, 360)])
-def test_a_picture_that_changes_its_size_stays_in_the_file(size: Size, tmp_path: Path) -> None:
-    writer = VideoWriter(tmp_path / "a.mkv", Size(320, 180))
+def test_a_picture_that_changes_its_size_stays_in_the_file(fastest: bool, size: Size, tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "a.mkv", Size(320, 180), fastest=fastest)
     for time_ms, one in ((0, Size(320, 180)), (40, size)):
         writer.add(FramePool(1).convert(make_picture(one)), time_ms)
     writer.close()
@@ -342,13 +357,15 @@ def test_a_full_disk_ends_the_recording_with_a_sentence_and_keeps_what_fitted(tm
     assert len(read(tmp_path / "a.mkv")) >= 1
 
 
+@pytest.mark.parametrize("preset", ["small", "fastest"])
 def test_a_killed_live_sr_leaves_a_video_that_plays(
-    screen: Screen, start_overlay: StartOverlay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    preset: str, screen: Screen, start_overlay: StartOverlay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     toy = ToyWindow(screen, Size(240, 136), title="A game")
     toy.draw(1)
     monkeypatch.setitem(screen.env, "PULSE_SERVER", "unix:/nowhere")
-    over = start_overlay("--window", "a game", "--model", "nearest", "--record", "video.mkv")
+    settings = f'hud.level = "off"\noverlay.pointer = "view"\nengine.budget_ms = 0\nrecording.preset = "{preset}"\n'
+    over = start_overlay("--window", "a game", "--model", "nearest", "--record", "video.mkv", settings=settings)
     until(lambda: "the recording has no sound: neither PulseAudio nor PipeWire answers" in over.output, "it is told")
     for seed in range(2, 8):
         wait_until_shown(screen, upscale_to_screen(toy.draw(seed), "nearest"))
