@@ -134,7 +134,7 @@ def _check_beforehand(
         if backends.find_published_reader(file) is not None:
             require_reader(file)
         final = name or zoo.get_bare_name(file)
-        _check_name(final)
+        check_new_name(final)
         known = scale or (zoo.get_named_scale(file) if is_address else None)
         if known is None:
             continue
@@ -262,7 +262,7 @@ def _add_first_that_works(
     possible: Sequence[ModelCard], folder: Path, replace: bool, options: EngineOptions
 ) -> ModelCard:
     """Adds the first interpretation of a file that works. Raises what the last one raised."""
-    _check_name(possible[0].name)
+    check_new_name(possible[0].name)
     for card in possible:
         try:
             with user_folder.stage(card, folder) as copy:
@@ -280,8 +280,9 @@ def _add_first_that_works(
     raise AssertionError("there is always one possibility")
 
 
-def _check_name(name: str) -> None:
-    """Compares names without regard to case, as some file systems do. Raises UsageError."""
+def check_new_name(name: str) -> None:
+    """Checks that a model of the user's can have that name. Names are compared without regard to case, as some file
+    systems do. Raises UsageError."""
     user_folder.check_name(name)
     reserved = {*_get_names(zoo.list_cards()), *FILTERS}
     if name.lower() in {word.lower() for word in reserved}:

@@ -134,7 +134,11 @@ def _find_ends(values: torch.Tensor) -> npt.NDArray[np.float32]:
 
 def _read_frames(folder: Path, scale: int) -> list[npt.NDArray[np.uint8]]:
     """Some of the small frames of the pairs in the folder. Raises UsageError for a folder without pairs."""
-    pairs = _read_pairs(folder, scale)
+    return choose_frames(_read_pairs(folder, scale))
+
+
+def choose_frames(pairs: Sequence[TrainingPair]) -> list[npt.NDArray[np.uint8]]:
+    """A few of the small frames, from all over the list: enough to measure ranges with."""
     return [pair.small for pair in pairs[:: max(1, len(pairs) // FRAMES)][:FRAMES]]
 
 
@@ -207,6 +211,20 @@ def run(options: ExportOptions) -> int:
     net = net.half().float()
     tests = {folder.name: _read_pairs(folder, net.scale) for folder in options.test}
     frames = [frame for folder in options.int8 for frame in _read_frames(folder, net.scale)]
+    card = write_model(net, steps, options, tests, frames).with_suffix(".toml")
+    print_result(card.read_text(encoding="utf-8"))
+    return 0
+
+
+def write_model(
+    net: CellNet,
+    steps: int,
+    options: ExportOptions,
+    tests: dict[str, list[TrainingPair]],
+    frames: Sequence[npt.NDArray[np.uint8]],
+) -> Path:
+    """Writes the three files; returns the path of the network. `tests`: pairs to measure it on, by the name of each
+    game; `frames`: RGB (H, W, 3), to measure ranges with. Raises LiveSRError."""
     path = options.out / f"{options.name}-x{net.scale}.onnx"
     try:
         options.out.mkdir(parents=True, exist_ok=True)
@@ -221,5 +239,4 @@ def run(options: ExportOptions) -> int:
         path.with_suffix(".toml").write_text(card, encoding="utf-8")
     except OSError as error:
         raise LiveSRError(f"{path} cannot be written: {error.strerror}", "choose another --out") from None
-    print_result(card)
-    return 0
+    return path

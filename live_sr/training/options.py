@@ -14,6 +14,7 @@ class TrainOptions:
     pairs: tuple[str, ...] = ()
     data: Path | None = None
     leave_out: tuple[str, ...] = ()
+    hold_out: int = 10
     model: str | None = None
     scale: int = 2
     features: int | None = None

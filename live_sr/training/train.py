@@ -241,9 +241,11 @@ def _train(options: TrainOptions, group: ProcessGroup) -> None:
     mix_in_teacher(sources, options, device)
     training, held_out = [], []
     for source in sources:
-        train, rest = split_by_place(source.pairs) if source.validate else (source.pairs, [])
+        train, rest = split_by_place(source.pairs, options.hold_out) if source.validate else (source.pairs, [])
         training.append(TrainingSource(source.name, train, source.weight))
         held_out.append(TrainingSource(source.name, rest))
+    if not any(source.pairs for source in training):
+        raise UsageError(f"--hold-out {options.hold_out} leaves no pairs to train on", "give a larger number")
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         training_run = TrainingRun(options, device, group)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
-import signal
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
@@ -18,6 +16,7 @@ from live_sr.engines.cache.key import EngineKey
 from live_sr.engines.cache.store import EngineCache
 from live_sr.errors import EngineError
 from live_sr.pipeline.engine_contracts import BuildMonitor
+from live_sr.system import child_process
 from live_sr.terminal import format_error
 
 if TYPE_CHECKING:
@@ -132,7 +131,7 @@ class _BuildProcess:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 start_new_session=True,  # the terminal's Ctrl-C does not reach it, and its group can be killed
-                creationflags=_get_creation_flags(),
+                creationflags=child_process.get_creation_flags(),
             )
         except OSError as error:
             raise EngineError(f"building {self._key.label} cannot start: {error}", REMEDY) from error
@@ -150,7 +149,7 @@ class _BuildProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        _kill(self._process)
+        child_process.kill(self._process)
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(EXIT_TIMEOUT_S)
         for thread in self._threads:
@@ -233,35 +232,8 @@ def _make_cancelled(key: EngineKey) -> BuildCancelled:
     return BuildCancelled(f"building {key.label} was cancelled", "")
 
 
-def _get_creation_flags() -> int:
-    """Windows's flags for a hidden process with low priority; elsewhere 0, as the worker lowers its own priority."""
-    names = ("CREATE_NO_WINDOW", "CREATE_NEW_PROCESS_GROUP", "BELOW_NORMAL_PRIORITY_CLASS")
-    return sum(int(getattr(subprocess, name, 0)) for name in names)
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kills the process and all that it started, also where it has already ended itself."""
-    kill_group = getattr(os, "killpg", None)
-    if kill_group is not None:
-        with suppress(ProcessLookupError, PermissionError):
-            kill_group(process.pid, signal.Signals["SIGKILL"])  # by name, because Windows has no such constant
-    elif process.poll() is None:  # Windows
-        with suppress(OSError):
-            subprocess.run(
-                ["taskkill", "/T", "/F", "/PID", str(process.pid)],
-                capture_output=True,
-                check=False,
-                creationflags=_get_creation_flags(),
-            )
-        process.kill()
-
-
 def _describe_exit(code: int | None, errors: Sequence[str]) -> str:
     """Why a process ended without an engine: the last line that it printed, or else its exit code."""
     if errors and (code is None or code >= 0):
         return errors[-1]
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name if -code in signal.valid_signals() else str(-code)
-        hint = ", perhaps because memory ran out" if name == "SIGKILL" else ""
-        return f"its process was ended by {name}{hint}"
-    return f"its process ended with code {code}"
+    return child_process.describe_exit(code)

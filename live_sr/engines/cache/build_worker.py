@@ -14,15 +14,13 @@ output it writes lines of JSON:
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TypeVar
 
 from live_sr.errors import LiveSRError
+from live_sr.system import child_process
 from live_sr.terminal import set_up_streams
 
 Spec = TypeVar("Spec")
@@ -30,8 +28,6 @@ ReportStage = Callable[[str], None]
 """Is called with what is being done now, in a few words: "optimising"."""
 
 NICENESS = 10  # a game runs at the same time
-PR_SET_PDEATHSIG, SIGKILL = 1, 9  # <linux/prctl.h>, <signal.h>
-EXIT_NOBODY_WAITS = 3
 
 
 def run_worker(spec: Callable[..., Spec], make: Callable[[Spec, ReportStage], bytes]) -> int:
@@ -43,10 +39,9 @@ def run_worker(spec: Callable[..., Spec], make: Callable[[Spec, ReportStage], by
     with os.fdopen(os.dup(1), "wb") as out:  # processes that `make` starts do not inherit this copy
         os.dup2(2, 1)
         set_up_streams()
-        request = json.loads(_read_request())
-        _end_with_parent()
-        if hasattr(os, "nice"):  # on Windows the parent sets the priority
-            os.nice(NICENESS)
+        request = json.loads(child_process.read_request())
+        child_process.end_with_parent()
+        child_process.lower_priority(NICENESS)
 
         def send(*message: str | int) -> None:
             out.write(json.dumps(message).encode() + b"\n")
@@ -60,32 +55,3 @@ def run_worker(spec: Callable[..., Spec], make: Callable[[Spec, ReportStage], by
         send("engine", len(engine))
         out.write(engine)
     return 0
-
-
-def _read_request() -> bytes:
-    """The first line of standard input."""
-    line = b""
-    while not line.endswith(b"\n"):
-        more = os.read(0, 1)
-        if not more:
-            os._exit(EXIT_NOBODY_WAITS)
-        line += more
-    return line
-
-
-def _end_with_parent() -> None:
-    """Makes this process end when its parent ends, whatever it is doing.
-
-    On every system standard input ends then. A thread waits for that, but it cannot run while a library builds without
-    releasing the interpreter. Linux also kills the process when the thread that started it ends; that thread waits for
-    it.
-    """
-    with suppress(TypeError, OSError, AttributeError):  # not Linux
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0)
-    threading.Thread(target=_end_at_eof, name="parent", daemon=True).start()
-
-
-def _end_at_eof() -> None:
-    while os.read(0, 64):
-        pass
-    os._exit(EXIT_NOBODY_WAITS)

@@ -7,8 +7,10 @@ has drawn both sizes of one instant; else the reason is printed.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
 
 from live_sr.capture.select import select_capture
 from live_sr.desktop import window_picker
@@ -28,54 +30,112 @@ Ask = Callable[[str], str]
 """Shows its argument and returns a line, as `input` does. Raises EOFError at the end of the input."""
 
 
+Question = Callable[[int], str]
+"""What the player is asked before a pair, by the number of pairs in the folder."""
+
+
+class Ending(StrEnum):
+    """Why no more pairs are taken."""
+
+    INPUT = "the input ended"
+    INTERRUPT = "it was interrupted"
+    CLOSED = "the game's window was closed"
+
+
+@dataclass(frozen=True)
+class TakenPairs:
+    """What came of it. `places`: in the folder, with those that it held before. Each pair is a place of its own."""
+
+    written: int
+    refused: int
+    places: int
+    ending: Ending
+
+
 def run(source: PausedInput, options: PairsOptions, ask: Ask = input) -> int:
     """Make pairs until the player ends it, and print how many there are. The exit code: 1 if there are none.
 
     Raises LiveSRError. It also ends, with what it has, when the game's window is closed.
     """
     with closing(open_desktop()) as desktop:
-        window = _choose_window(source, desktop, ask)
-        capture = select_capture("auto", whole_window=True)
-        with HeldInterrupt() as interrupt, PairFolder(options.out, options.format, list(options.never)) as pairs:
-
-            def ask_player(question: str) -> str:
-                with interrupt.let_through():
-                    return ask(question)
-
-            game = PausedGame(desktop, capture, window, interrupt)
-            origin = PairOrigin(
-                options.game or window_picker.make_printable(window.title) or options.out.name, options.licence
-            )
-            session = PausedSession(game, pairs, origin, source.scale, ask_player)
-            try:
-                session.run()
-            except (KeyboardInterrupt, EOFError):
-                print_result("")  # the terminal's line, with the question or ^C, ends here
-            except SourceClosed as closed:
-                print_result(f"{closed.message}: this is the end")
-    places = len(pairs.places)
-    print_result(f"{options.out}: {pairs.written} pairs written, {session.refused} refused, {places} places in all")
-    if places < 10:
+        window = choose_window(source, desktop, ask)
+        pairs = take_pairs(desktop, window, (source.scale,), options, ask)
+    what = f"{pairs.written} pairs written, {pairs.refused} refused, {pairs.places} places in all"
+    print_result(f"{options.out}: {what}")
+    if pairs.places < 10:
         print_result("fewer than ten places: `live-sr train` holds out one in ten of them to measure itself with")
     return 0 if pairs.written else 1
+
+
+def ask_for_pause(_: int) -> str:
+    return "Pause the game and press Enter here (Ctrl-C ends it): "
+
+
+def take_pairs(
+    desktop: Desktop,
+    window: WindowInfo,
+    scales: Sequence[int],
+    options: PairsOptions,
+    ask: Ask = input,
+    question: Question = ask_for_pause,
+) -> TakenPairs:
+    """Make pairs of the window until the player ends it. `scales`: how many times larger it becomes, best first: the
+    first with which it fits the screen. Raises LiveSRError."""
+    capture = select_capture("auto", whole_window=True)
+    ending = Ending.INPUT
+    with HeldInterrupt() as interrupt, PairFolder(options.out, options.format, list(options.never)) as pairs:
+
+        def ask_player(words: str) -> str:
+            with interrupt.let_through():
+                return ask(words)
+
+        game = PausedGame(desktop, capture, window, interrupt)
+        name = options.game or window_picker.make_printable(window.title) or options.out.name
+        session = PausedSession(game, pairs, PairOrigin(name, options.licence), scales, ask_player, question)
+        try:
+            session.run()
+        except (KeyboardInterrupt, EOFError) as end:
+            ending = Ending.INPUT if isinstance(end, EOFError) else Ending.INTERRUPT
+            print_result("")  # the terminal's line, with the question or ^C, ends here
+        except SourceClosed as closed:
+            ending = Ending.CLOSED
+            print_result(f"{closed.message}: this is the end")
+    return TakenPairs(pairs.written, session.refused, len(pairs.places), ending)
+
+
+def choose_window(source: PausedInput, desktop: Desktop, ask: Ask) -> WindowInfo:
+    """The window that is named, or that the player names. Raises WindowNotFound."""
+    windows = desktop.list_windows()
+    if source.window is None and source.pid is None:
+        return window_picker.ask_for_window(windows, ask)
+    return window_picker.find_window(windows, source.window or "", source.pid or 0)
 
 
 class PausedSession:
     """Asks the player to pause the game, takes a pair, and so on. `refused`: how many were no pairs."""
 
-    def __init__(self, game: PausedGame, pairs: PairFolder, origin: PairOrigin, scale: int, ask: Ask) -> None:
+    def __init__(
+        self,
+        game: PausedGame,
+        pairs: PairFolder,
+        origin: PairOrigin,
+        scales: Sequence[int],
+        ask: Ask,
+        question: Question,
+    ) -> None:
         self._game = game
         self._pairs = pairs
         self._origin = origin
-        self._scale = scale
+        self._scales = scales
         self._ask = ask
+        self._question = question
         self.refused = 0
         self._last: Picture | None = None  # the small picture of the pair before
 
     def run(self) -> None:
         """Raises EOFError at the end of the input, KeyboardInterrupt, and SourceClosed."""
         while True:
-            self._ask("Pause the game and press Enter here (Ctrl-C ends it): ")
+            self._ask(self._question(len(self._pairs.places)))
             try:
                 small, large = self._capture_both()
             except SourceClosed:
@@ -93,8 +153,9 @@ class PausedSession:
             raise UsageError("it is the same picture as before", "play on, and pause somewhere else")
         with self._game.returned_afterwards():
             place = self._game.find_place()
-            followed = self._enlarge(place)
-            large = self._find_large(small)
+            wanted = self._choose_size(place)
+            followed = self._enlarge(place, wanted)
+            large = self._find_large(small, wanted)
             if not self._game.resize(place) and not followed:
                 self._ask(f"Change it back to {place.size}, return to the same picture, and press Enter here: ")
                 self._game.wait_for_size(place.size)
@@ -106,12 +167,21 @@ class PausedSession:
             raise UsageError("the game has moved meanwhile", "pause it, or take a picture in which nothing moves")
         return small, large
 
-    def _enlarge(self, place: Rect) -> bool:
+    def _choose_size(self, place: Rect) -> Size:
+        """The large size. Raises UsageError if none fits the screen."""
+        screen = self._game.find_screen(place)
+        for scale in self._scales:
+            wanted = place.size.times(scale)
+            if wanted.width <= screen.width and wanted.height <= screen.height:
+                return wanted
+        what = f"{place.size} x{scale} is {wanted}, larger than the screen ({screen.size})"
+        raise UsageError(
+            what, "make the game's window smaller" + (", or choose a smaller --scale" if scale > 2 else "")
+        )
+
+    def _enlarge(self, place: Rect, wanted: Size) -> bool:
         """Returns whether the window follows by itself; if not, the player changes its size."""
-        wanted, screen = place.size.times(self._scale), self._game.find_screen(place)
-        if wanted.width > screen.width or wanted.height > screen.height:
-            what = f"{place.size} x{self._scale} is {wanted}, larger than the screen ({screen.size})"
-            raise UsageError(what, "make the game's window smaller, or choose a smaller --scale")
+        screen = self._game.find_screen(place)
         if self._game.resize(fit_into(screen, wanted, place)):
             return True
         self._game.resize(place)
@@ -121,9 +191,8 @@ class PausedSession:
             raise UsageError(f"the window did not grow to {wanted}: it is {self._game.find_place().size}", "")
         return False
 
-    def _find_large(self, small: Picture) -> Picture:
+    def _find_large(self, small: Picture, wanted: Size) -> Picture:
         """The first still picture that is what `small` shows, drawn larger: a game may take a while to draw it."""
-        wanted = Size(small.shape[1], small.shape[0]).times(self._scale)
         defect = "the game's large picture does not stand still"
         for large in self._game.iterate_still_pictures():
             size = Size(large.shape[1], large.shape[0])
@@ -134,7 +203,7 @@ class PausedSession:
 
     def _write(self, small: Picture, large: Picture) -> None:
         """Each pair is a place of its own: training holds out one place in ten."""
-        stem = _make_stem(self._origin.game)
+        stem = make_stem(self._origin.game)
         taken = (re.fullmatch(rf"{stem}-(\d+)", place) for place in self._pairs.places)
         number = 1 + max((int(found[1]) for found in taken if found), default=0)
         name, before = f"{stem}-{number:03}_00001", len(self._pairs.left_out)
@@ -146,13 +215,6 @@ class PausedSession:
         print_result(f"refused: {notes[0]}" if notes else f"written: {name}, {sizes}")
 
 
-def _choose_window(source: PausedInput, desktop: Desktop, ask: Ask) -> WindowInfo:
-    windows = desktop.list_windows()
-    if source.window is None and source.pid is None:
-        return window_picker.ask_for_window(windows, ask)
-    return window_picker.find_window(windows, source.window or "", source.pid or 0)
-
-
-def _make_stem(game: str) -> str:
+def make_stem(game: str) -> str:
     """ "my-game" for "My Game 2": without an underscore, which ends the place in a pair's name."""
     return "-".join(re.findall(r"[a-z0-9]+", game.lower()))[:24].strip("-") or "game"

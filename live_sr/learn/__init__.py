@@ -1,0 +1,1 @@
+"""`live-sr learn`: from a paused game to a network for it, in one command."""

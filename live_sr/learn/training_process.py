@@ -1,0 +1,56 @@
+"""Trains in a process of its own and waits for it. Whatever ends the wait, also Ctrl-C, ends that process too."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from contextlib import suppress
+
+from live_sr.errors import LiveSRError
+from live_sr.learn.figures import LearnedFigures, TrainRequest
+from live_sr.system import child_process
+
+EXIT_TIMEOUT_S = 5.0  # for a killed process to end
+
+
+class TrainingFailed(LiveSRError):
+    """The training ended without a network. Its exit code is that of the failure."""
+
+    def __init__(self, message: str, remedy: str, exit_code: int) -> None:
+        super().__init__(message, remedy)
+        self.exit_code = exit_code
+
+
+def train(request: TrainRequest) -> LearnedFigures:
+    """Blocks until the network is trained and measured. Raises TrainingFailed."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "live_sr.learn.train_worker"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,  # the terminal's Ctrl-C does not reach it, and its group can be killed
+        creationflags=child_process.get_creation_flags("IDLE_PRIORITY_CLASS"),
+    )
+    try:
+        assert process.stdin and process.stdout
+        with suppress(OSError):  # it has already died, which the empty answer reports
+            process.stdin.write(json.dumps(dataclasses.asdict(request)).encode() + b"\n")
+            process.stdin.flush()
+        answer = process.stdout.readline()
+        if not answer.endswith(b"\n"):
+            how = child_process.describe_exit(process.wait(EXIT_TIMEOUT_S))
+            raise TrainingFailed(f"the training failed: {how}", "", LiveSRError.exit_code)
+    finally:
+        child_process.kill(process)
+        process.wait(EXIT_TIMEOUT_S)
+        for pipe in (process.stdin, process.stdout):
+            with suppress(OSError):
+                pipe and pipe.close()
+    match json.loads(answer):
+        case ["learned", dict(figures)]:
+            return LearnedFigures(**figures)
+        case ["failed", str(message), str(remedy), int(code)]:
+            raise TrainingFailed(message, remedy, code)
+        case other:
+            raise AssertionError(other)
