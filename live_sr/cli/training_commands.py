@@ -16,8 +16,8 @@ from live_sr.cli.shared_flags import (
     get_track_place,
     load_settings,
 )
-from live_sr.learn.options import LearnOptions
 from live_sr.training import require
+from live_sr.training.learn.options import PRIORITIES, LearnOptions
 from live_sr.training.options import ExportOptions, TrainOptions
 
 if TYPE_CHECKING:
@@ -86,6 +86,12 @@ def _learn_flags(parser: argparse.ArgumentParser) -> None:
         type=argument_types.parse_positive_integer,
         default=LearnOptions.threads,
         help="CPU threads of the training",
+    )
+    flag(
+        "--priority",
+        choices=PRIORITIES,
+        default=LearnOptions.priority,
+        help="idle: the training waits for every other program; normal: it is sooner over, and a game may stutter",
     )
     add_config_flag(parser)
     parser.set_defaults(command=_learn)
@@ -252,10 +258,16 @@ def _export_flags(parser: argparse.ArgumentParser) -> None:
 
 def _learn(a: argparse.Namespace) -> int:
     require(*EXPORT_PACKAGES)
-    from live_sr.learn import command
+    from live_sr import manage
+    from live_sr.training.learn import command
+
+    settings = load_settings(a)
+
+    def add(file: Path, replace: bool) -> object:
+        return manage.add_models([file], None, None, replace=replace, settings=settings)
 
     options = LearnOptions(**{field.name: getattr(a, field.name) for field in fields(LearnOptions)})
-    return command.run(options, load_settings(a), find_config(a.config))
+    return command.run(options, command.OwnModels(manage.check_new_name, add), find_config(a.config))
 
 
 def _train(a: argparse.Namespace) -> int:

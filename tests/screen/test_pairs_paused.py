@@ -121,7 +121,7 @@ def test_both_pictures_are_what_the_game_draws_at_both_sizes(
         ("more", 12.0, 0.5, "things are x1.00 as large in the large picture, not x2"),
         ("moves", 8.0, 4.0, "the game's picture does not stand still"),
         ("restless", 8.0, 4.0, "the game's large picture does not stand still"),
-        ("jumps", LONG_S, 0.5, "the game has moved meanwhile"),
+        ("jumps", 12.0, 0.5, "the game has moved meanwhile"),
     ],
 )
 def test_what_is_no_pair_is_refused_with_its_reason(

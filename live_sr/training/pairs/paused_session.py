@@ -159,13 +159,21 @@ class PausedSession:
             if not self._game.resize(place) and not followed:
                 self._ask(f"Change it back to {place.size}, return to the same picture, and press Enter here: ")
                 self._game.wait_for_size(place.size)
-            again = self._game.take_picture()
-        if again.shape != small.shape:
-            what = f"the window is not {place.size} again, so nobody knows whether the game has stood still"
-            raise UsageError(what, "give it the same size as before")
-        if has_moved(small, again):
-            raise UsageError("the game has moved meanwhile", "pause it, or take a picture in which nothing moves")
+            self._compare_with_now(small)
         return small, large
+
+    def _compare_with_now(self, small: Picture) -> None:
+        """Raises UsageError if the game does not show the same again. It may take a while to draw it."""
+        error = UsageError("the game's picture does not stand still", "pause the game first")
+        for again in self._game.iterate_still_pictures():
+            if not has_moved(small, again):
+                return
+            error = UsageError("the game has moved meanwhile", "pause it, or take a picture in which nothing moves")
+            if again.shape != small.shape:
+                size = f"{small.shape[1]}x{small.shape[0]}"
+                what = f"the window is not {size} again, so nobody knows whether the game has stood still"
+                error = UsageError(what, "give it the same size as before")
+        raise error
 
     def _choose_size(self, place: Rect) -> Size:
         """The large size. Raises UsageError if none fits the screen."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 START = "fast"
 """The network that every training begins with: it is fast enough for live pictures on a processor."""
+PRIORITIES = ("idle", "normal")
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class LearnOptions:
     scale: int = 2
     steps: int = 1200
     threads: int = 1
+    priority: str = PRIORITIES[0]
 
     @property
     def captures(self) -> bool:

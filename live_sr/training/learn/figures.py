@@ -15,8 +15,8 @@ LEAST_GAIN = 0.3
 class TrainRequest:
     """What the process that trains has to do. Folders are text, since it travels as JSON.
 
-    earlier: the weights of a network that an earlier `live-sr learn` has made of this game, to be measured too; empty:
-    none.
+    idle: whether it gives way to all other programs. earlier: the weights of a network that an earlier `live-sr learn`
+    has made of this game, to be measured too; empty: none.
     """
 
     pairs: str
@@ -25,6 +25,7 @@ class TrainRequest:
     scale: int
     steps: int
     threads: int
+    idle: bool
     earlier: str
     trained_on: str
     notes: str

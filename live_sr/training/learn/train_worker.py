@@ -18,11 +18,11 @@ from time import monotonic, process_time
 from typing import TYPE_CHECKING
 
 from live_sr.errors import LiveSRError, reason
-from live_sr.learn.figures import LearnedFigures, TrainRequest
-from live_sr.learn.options import START
 from live_sr.system import child_process
 from live_sr.system.hardware import get_processor_name, list_processor_features
 from live_sr.terminal import set_up_streams
+from live_sr.training.learn.figures import LearnedFigures, TrainRequest
+from live_sr.training.learn.options import START
 
 if TYPE_CHECKING:
     from live_sr.models.architectures.cellnet import CellNet
@@ -41,7 +41,8 @@ def main() -> int:
         set_up_streams()
         request = TrainRequest(**json.loads(child_process.read_request()))
         child_process.end_with_parent()
-        child_process.work_when_idle()
+        if request.idle:
+            child_process.work_when_idle()
         message: list[object]
         try:
             message = ["learned", dataclasses.asdict(_learn(request))]

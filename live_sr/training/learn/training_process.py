@@ -9,8 +9,8 @@ import sys
 from contextlib import suppress
 
 from live_sr.errors import LiveSRError
-from live_sr.learn.figures import LearnedFigures, TrainRequest
 from live_sr.system import child_process
+from live_sr.training.learn.figures import LearnedFigures, TrainRequest
 
 EXIT_TIMEOUT_S = 5.0  # for a killed process to end
 
@@ -26,11 +26,11 @@ class TrainingFailed(LiveSRError):
 def train(request: TrainRequest) -> LearnedFigures:
     """Blocks until the network is trained and measured. Raises TrainingFailed."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "live_sr.learn.train_worker"],
+        [sys.executable, "-m", "live_sr.training.learn.train_worker"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,  # the terminal's Ctrl-C does not reach it, and its group can be killed
-        creationflags=child_process.get_creation_flags("IDLE_PRIORITY_CLASS"),
+        creationflags=child_process.get_creation_flags(*(["IDLE_PRIORITY_CLASS"] if request.idle else [])),
     )
     try:
         assert process.stdin and process.stdout

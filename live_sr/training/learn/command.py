@@ -14,19 +14,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from live_sr.config import Settings
 from live_sr.desktop import window_picker
 from live_sr.desktop.open import open_desktop
 from live_sr.errors import LiveSRError, SourceClosed, UsageError
-from live_sr.learn import training_process
-from live_sr.learn.figures import LearnedFigures, TrainRequest
-from live_sr.learn.options import START, LearnOptions
-from live_sr.manage import model_add
 from live_sr.models import zoo
 from live_sr.models.card import ModelCard
 from live_sr.system import paths
 from live_sr.system.termination import end_as_with_ctrl_c
 from live_sr.terminal import format_duration, print_result
+from live_sr.training.learn import training_process
+from live_sr.training.learn.figures import LearnedFigures, TrainRequest
+from live_sr.training.learn.options import START, LearnOptions
 from live_sr.training.pairs import paused_session
 from live_sr.training.pairs.options import PairsOptions, PausedInput
 from live_sr.training.pairs.pair_folder import get_place
@@ -48,14 +46,24 @@ class KnownGame:
     pairs: Path
 
 
-def run(options: LearnOptions, settings: Settings, config: Path | None, ask: Ask = input) -> int:
+@dataclass(frozen=True)
+class OwnModels:
+    """The models that the user has added. check_name raises UsageError for a name that none of them can have; add
+    tries the model of a file and keeps it, in place of one of the same name if `replace` is on. Both raise LiveSRError.
+    """
+
+    check_name: Callable[[str], None]
+    add: Callable[[Path, bool], object]
+
+
+def run(options: LearnOptions, models: OwnModels, config: Path | None, ask: Ask = input) -> int:
     """The exit code: 0 with a network that is kept, 1 with one that is not better. Raises LiveSRError.
 
     config: the settings file that is read, or None: lines for it are printed.
     """
     with end_as_with_ctrl_c():
-        game = _take_pairs(options, ask) if options.captures else _find_pairs(options)
-        earlier = _find_earlier(game.name, options.scale)
+        game = _take_pairs(options, models, ask) if options.captures else _find_pairs(options)
+        earlier = _find_earlier(game.name, options.scale, models)
         _check_pairs(game)
         with tempfile.TemporaryDirectory(prefix="live-sr-learn-") as scratch:
             figures = _train(game, options, earlier, Path(scratch))
@@ -63,12 +71,12 @@ def run(options: LearnOptions, settings: Settings, config: Path | None, ask: Ask
             if figures.defect:
                 print_result(f"not kept: {figures.defect}. The pairs stay in {game.pairs}: more of them may help")
                 return 1
-            model_add.add_models([Path(figures.onnx)], None, None, replace=earlier is not None, settings=settings)
+            models.add(Path(figures.onnx), earlier is not None)
     print_result(_describe_use(game, options.scale, config))
     return 0
 
 
-def _take_pairs(options: LearnOptions, ask: Ask) -> KnownGame:
+def _take_pairs(options: LearnOptions, models: OwnModels, ask: Ask) -> KnownGame:
     """Pairs of a game that runs, as many as the player wants. Raises LiveSRError, and KeyboardInterrupt."""
     with closing(open_desktop()) as desktop:
         window = paused_session.choose_window(PausedInput(options.window, options.pid), desktop, ask)
@@ -76,7 +84,7 @@ def _take_pairs(options: LearnOptions, ask: Ask) -> KnownGame:
         match = options.window or title
         name = options.name or paused_session.make_stem(match)
         game = KnownGame(title, match, name, options.pairs or _choose_folder(name))
-        _find_earlier(name, options.scale)  # before the player's work
+        _find_earlier(name, options.scale, models)  # before the player's work
         scales = tuple(range(LARGEST_SCALE, options.scale - 1, -1))
         target = PairsOptions(game.pairs, title)
         try:
@@ -125,9 +133,9 @@ def _choose_folder(name: str) -> Path:
     return data / "pairs" / name
 
 
-def _find_earlier(name: str, scale: int) -> ModelCard | None:
+def _find_earlier(name: str, scale: int, models: OwnModels) -> ModelCard | None:
     """The network of that name that this command has made before. Raises UsageError where another one has the name."""
-    model_add.check_new_name(name)
+    models.check_name(name)
     for card in zoo.read_user_folder(paths.get_models_folder()).cards:
         if (card.name.lower(), card.scale) == (name.lower(), scale):
             if not card.notes.startswith(MADE_BY):
@@ -149,7 +157,8 @@ def _check_pairs(game: KnownGame) -> None:
 
 def _train(game: KnownGame, options: LearnOptions, earlier: ModelCard | None, scratch: Path) -> LearnedFigures:
     """Raises LiveSRError; then the pairs are still there, and nothing else is."""
-    print_result("training begins, in the time that no other program wants; you can play meanwhile (Ctrl-C ends it)")
+    how = ", in the time that no other program wants: you can play meanwhile" if options.priority == "idle" else ""
+    print_result(f"training begins{how} (Ctrl-C ends it)")
     weights = earlier.onnx.with_suffix(".safetensors") if earlier else None
     request = TrainRequest(
         pairs=str(game.pairs),
@@ -158,6 +167,7 @@ def _train(game: KnownGame, options: LearnOptions, earlier: ModelCard | None, sc
         scale=options.scale,
         steps=options.steps,
         threads=options.threads,
+        idle=options.priority == "idle",
         earlier=str(weights) if weights and weights.is_file() else "",
         trained_on=f"pairs of {game.title}, captured while it was paused",
         notes=f"{MADE_BY}, from {START}",
