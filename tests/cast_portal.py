@@ -73,8 +73,8 @@ class MutterCast:
 class CastPortal:
     """The ScreenCast portal of a desktop, on a thread of this process. It shares the window that has the focus.
 
-    answer: what the player does in the dialog: chooses the "window", or is given a "monitor"; "no": cancels; "later":
-    has not decided yet.
+    answer: what the player does in the dialog: chooses the "window", or is given a "monitor"; "no": cancels;
+    "impossible": chooses what the desktop cannot share; "later": has not decided yet.
     """
 
     def __init__(self, screen: GnomeScreen, answer: str = "window") -> None:
@@ -153,7 +153,7 @@ class CastPortal:
             return 0, {}
         self.asked.append(self._options)
         if self.answer not in ("window", "monitor"):
-            return {"no": 1, "later": None}[self.answer], {}
+            return {"no": 1, "impossible": 2, "later": None}[self.answer], {}
         self._token += 1
         try:
             stream = until(self._share, "a window with the focus")

@@ -22,7 +22,7 @@ from live_sr.errors import LiveSRError, MissingPart, SourceClosed, SourceLost, W
 from live_sr.pipeline.frame import Rect
 from live_sr.system import atomic_file, paths
 from live_sr.system.platform import detect_session
-from live_sr.system.portal import PROPERTIES, Portal, PortalLost, PortalRefused, PortalUnavailable
+from live_sr.system.portal import PROPERTIES, Portal, PortalEnded, PortalLost, PortalRefused, PortalUnavailable
 
 SCREEN_CAST, SESSION = "org.freedesktop.portal.ScreenCast", "org.freedesktop.portal.Session"
 MONITOR, WINDOW = 1, 2  # source types
@@ -141,6 +141,12 @@ def share_window(game: str) -> ScreenCast:
         session, granted = _ask(portal, tokens.read(game))
         tokens.write(game, str(granted["restore_token"][1]) if "restore_token" in granted else "")
         return ScreenCast(portal, session, parse_streams(granted))
+    except PortalEnded:  # KDE's answer too where KWin draws without a graphics card
+        portal.close()
+        raise WindowNotFound(
+            "no window was shared: the desktop closed its dialog, or cannot share what was chosen there",
+            "start live-sr again; KDE Plasma shares windows only with a graphics card",
+        ) from None
     except PortalRefused:
         portal.close()
         raise WindowNotFound(

@@ -37,6 +37,10 @@ class PortalRefused(LiveSRError):
     """The user, or the desktop on their behalf, said no."""
 
 
+class PortalEnded(PortalRefused):
+    """The portal ended it in another way: its dialog was closed, or the desktop could not do what was chosen."""
+
+
 class PortalLost(LiveSRError):
     """The portal has ended, or the connection to it, or the wait was given up."""
 
@@ -122,8 +126,10 @@ class Portal:
             raise
         code, granted = answer.body
         if code:
-            why = "you said no" if code == REFUSED else f"the desktop's portal ended {method}"
-            raise PortalRefused(why, "start live-sr again to be asked again")
+            remedy = "start live-sr again to be asked again"
+            if code == REFUSED:
+                raise PortalRefused("you said no", remedy)
+            raise PortalEnded(f"the desktop's portal ended {method}", remedy)
         return dict(granted)
 
     def receive(self, timeout_s: float = POLL_S) -> PortalSignal | None:

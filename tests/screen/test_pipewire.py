@@ -220,6 +220,13 @@ def test_saying_no_to_the_dialog_is_one_sentence(portal: CastPortal, gnome: Gnom
     assert "choose the game's window" in caught.value.remedy
 
 
+def test_a_window_that_the_desktop_cannot_share_is_not_called_cancelled(portal: CastPortal, gnome: GnomeScreen) -> None:
+    portal.answer = "impossible"
+    with pytest.raises(WindowNotFound, match="or cannot share what was chosen there") as caught:
+        share_window("toy")
+    assert "graphics card" in caught.value.remedy
+
+
 def test_a_monitor_in_place_of_a_window_is_noticed(portal: CastPortal, gnome: GnomeScreen, share: Share) -> None:
     portal.answer = "monitor"
     stream = share().stream
