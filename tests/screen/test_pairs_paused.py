@@ -19,7 +19,10 @@ from screens import Screen, command_toy, read_toy
 
 from live_sr import cli
 from live_sr.desktop.x11 import X11Desktop
+from live_sr.errors import SourceClosed, UsageError
 from live_sr.pipeline.frame import Rect, Size
+from live_sr.training.learn import command
+from live_sr.training.learn.options import LearnOptions
 from live_sr.training.pairs import paused_game, paused_session
 from live_sr.training.pairs.options import PairsOptions, PausedInput
 
@@ -41,6 +44,10 @@ class ToyGame:
     def resize(self, size: Size) -> None:
         command_toy(self._process, "resize", *size)
         until(lambda: self.find_place().size == size, "the window has its new size")
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
 
     def find_place(self) -> Rect:
         with closing(X11Desktop(self._display)) as desktop:
@@ -213,3 +220,44 @@ def test_a_mistake_is_a_sentence(screen: Screen, tmp_path: Path, capsys: pytest.
     assert cli.main(["pairs", "paused", "--window", "no such game", "--out", str(tmp_path / "pairs")]) == 3
     assert "there is no window" in capsys.readouterr().err
     assert not (tmp_path / "pairs").exists()
+
+
+@pytest.mark.torch
+@pytest.mark.needs("safetensors", "onnx", "onnxruntime")
+def test_learn_takes_pairs_goes_on_with_them_and_trains(
+    screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(paused_game, "SETTLES_S", LONG_S)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setattr(command, "FEWEST_PAIRS", 3)
+    toy = ToyGame(screen, "draws")
+    place = toy.find_place()
+    added: list[Path] = []
+    models = command.OwnModels(lambda name: None, lambda file, replace: added.append(file))
+    options = LearnOptions("toy game", steps=2, priority="normal")
+
+    def end_with_too_few() -> None:
+        raise EOFError
+
+    with pytest.raises(UsageError, match="holds 1 pair, too few to train with: 3 are needed"):
+        command.run(options, models, None, Player(None, end_with_too_few))
+    player = Player(lambda: toy.show_scene(1), lambda: toy.show_scene(2))
+    assert command.run(options, models, None, player) == (0 if added else 1)
+    assert player.questions[0].startswith("Pair 2 of at least 3: pause the game and press Enter here")
+    assert player.questions[2].startswith("3 pairs. Enter takes another one; t and Enter begins the training")
+    assert "trained with 2 pairs" in capsys.readouterr().out
+    assert len(list((tmp_path / "live-sr" / "pairs" / "toy-game" / "hr").iterdir())) == 3
+    assert toy.find_place() == place
+
+
+def test_learn_says_where_it_stopped_when_the_game_ends(
+    screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paused_game, "SETTLES_S", LONG_S)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    toy = ToyGame(screen, "draws")
+    models = command.OwnModels(lambda name: None, lambda file, replace: None)
+    with pytest.raises(SourceClosed, match="the game's window was closed, and 1 pair of it are too few"):
+        command.run(LearnOptions("toy game"), models, None, Player(None, toy.close))
+    assert len(list((tmp_path / "live-sr" / "pairs" / "toy-game" / "hr").iterdir())) == 1

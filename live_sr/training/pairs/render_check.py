@@ -10,7 +10,7 @@ from live_sr.training.pairs.pair_folder import FLAT_CONTRAST, measure_alignment
 from live_sr.training.pairs.registration import detect_features, guess_registration
 
 NOTICED = 8  # levels (of 255) by which a pixel must differ to count as changed
-MOVED = 0.001  # share of pixels that must have changed; a blinking cursor changes fewer
+MOVED = 0.005  # share of pixels that must have changed; a blinking cursor or a pulsing "paused" changes fewer
 STRETCHED_DB = 45.0  # true renders of a dozen games measured below 40; a stretched picture differs by rounding
 FEWEST_FEATURES = 12  # that agree on a scale
 LARGEST_ERROR = 0.05  # of that scale, as a share
