@@ -360,12 +360,13 @@ def test_a_checkpoint_of_another_network_is_told_in_a_sentence(pairs: Path, tmp_
     assert "give the flags that it began with" in refused("train", *few, "--features", 8, "--steps", 2, "--resume")
 
 
-@pytest.mark.parametrize(("command", "package"), [("train", "torch"), ("export", "onnxruntime")])
+@pytest.mark.parametrize(("command", "package"), [("train", "torch"), ("export", "onnxruntime"), ("learn", "torch")])
 def test_without_a_package_of_training_the_remedy_installs_it(command: str, package: str, tmp_path: Path) -> None:
     (tmp_path / f"{package}.py").write_text("raise ImportError('not here')")  # shadows the installed one
-    arguments = ("weights", "--name", "mine") if command == "export" else ()
+    arguments = {"export": ("weights", "--name", "mine", "--out", "run"), "train": ("--out", "run")}.get(command, ())
     done = subprocess.run(
-        [sys.executable, "-m", "live_sr", command, *arguments, "--out", tmp_path / "run"],
+        [sys.executable, "-m", "live_sr", command, *arguments],
+        cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
