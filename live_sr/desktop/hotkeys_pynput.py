@@ -107,7 +107,7 @@ def _make_x11_listener(
         def _handle_message(self, display: Any, event: Any, *rest: Any) -> None:
             handle_event(event, display, bound)
 
-    return Listener(), bound.tell_unheard(keys), lambda: bound.keys
+    return Listener(), bound.describe_unheard(keys), lambda: bound.keys
 
 
 def _make_named_listener(

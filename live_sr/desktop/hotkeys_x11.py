@@ -53,7 +53,7 @@ class X11Hotkeys:
         except (*NO_SERVER, LiveSRError) as cause:
             return [*problems, f"Hotkeys do not work: {_describe(cause)}"]
         self._listener.start()
-        return [*problems, *bound.tell_unheard(keys)]
+        return [*problems, *bound.describe_unheard(keys)]
 
     def get_keys(self) -> Mapping[str, str]:
         listener = self._listener
@@ -95,7 +95,7 @@ class BoundKeys:
         self._keyboard = read_keyboard()
         self._follow(self._layout)
 
-    def tell_unheard(self, keys: Mapping[str, str]) -> list[str]:
+    def describe_unheard(self, keys: Mapping[str, str]) -> list[str]:
         """A sentence for each action that no key starts in some layout. `keys`: what the settings name, by action."""
         layouts = max(1, count_layouts(self._keyboard))
         unheard = [self._assign(layout).unheard for layout in range(layouts)]

@@ -63,7 +63,7 @@ ALLOWED = [
     (
         "press",
         r"_?(on_)?press(_at|_event)?",
-        r"live_sr/desktop/hotkeys_\w+|live_sr/desktop/chords|live_sr/pipeline/contracts|live_sr/app/controls|live_sr/app/hotkey_merger|tools/\w+",
+        r"live_sr/desktop/hotkeys_\w+|live_sr/desktop/chords|live_sr/pipeline/desktop_contracts|live_sr/app/controls|live_sr/app/hotkey_merger|tools/\w+",
     ),  # keys
     (
         "compiled",
