@@ -53,7 +53,7 @@ class GnomeScreen(Screen):
     def bus(self) -> str:
         return self.env["DBUS_SESSION_BUS_ADDRESS"]
 
-    def _start_server(self, server: str) -> str:
+    def start_server(self, server: str) -> str:
         """Starts everything in the place of `server`; returns the display of Xwayland."""
         folder = Path(self.env["XDG_RUNTIME_DIR"])
         bus, log = folder / "bus", self.log.with_name("mutter.log")

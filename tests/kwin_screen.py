@@ -42,9 +42,9 @@ class KwinScreen(Screen):
         super().__init__(HD, manager="")
         self._outside = ""  # the display of Xvfb
 
-    def _start_server(self, server: str) -> str:
+    def start_server(self, server: str) -> str:
         """Starts everything; returns the display of KWin's Xwayland."""
-        self._outside = super()._start_server(server)
+        self._outside = super().start_server(server)
         folder = Path(self.env["XDG_RUNTIME_DIR"])
         bus, configuration, inner = folder / "bus", folder / "bus.conf", folder / "inner"
         configuration.write_text(BUS_CONFIGURATION.format(path=bus))

@@ -105,7 +105,7 @@ class Screen:
         for name in ("WAYLAND_DISPLAY", "XAUTHORITY", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
             self.env.pop(name, None)
         try:
-            self.display = self.env["DISPLAY"] = self._start_server(server)
+            self.display = self.env["DISPLAY"] = self.start_server(server)
             if manager:
                 self.run(*manager)
                 until(self._has_window_manager, f"{self._manager} has started")
@@ -179,7 +179,7 @@ class Screen:
     def log(self) -> Path:
         return Path(self._folder.name, "log")
 
-    def _start_server(self, server: str) -> str:
+    def start_server(self, server: str) -> str:
         """Starts the server and returns its display, which it chooses itself and writes to a pipe once it is ready."""
         reading_end, writing_end = os.pipe()
         try:

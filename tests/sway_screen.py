@@ -72,7 +72,7 @@ class SwayScreen(Screen):
     def __init__(self) -> None:
         super().__init__(HD, manager="")
 
-    def _start_server(self, server: str) -> str:
+    def start_server(self, server: str) -> str:
         """Starts sway in the place of `server`; returns the display of its Xwayland."""
         folder = Path(self.env["XDG_RUNTIME_DIR"])
         configuration = folder / "sway.conf"

@@ -145,7 +145,7 @@ def share_window(game: str) -> ScreenCast:
         portal.close()
         raise WindowNotFound(
             "no window was shared: the desktop closed its dialog, or cannot share what was chosen there",
-            "start live-sr again; KDE Plasma shares windows only with a graphics card",
+            "start live-sr again; KDE Plasma without a graphics card cannot share windows",
         ) from None
     except PortalRefused:
         portal.close()

@@ -91,7 +91,8 @@ def _learn_flags(parser: argparse.ArgumentParser) -> None:
         "--priority",
         choices=PRIORITIES,
         default=LearnOptions.priority,
-        help="idle: the training waits for every other program; normal: it is sooner over, and a game may stutter",
+        help="idle: the training waits for every other program, and leaves a graphics card alone; normal: it is sooner "
+        "over, and a game may stutter",
     )
     add_config_flag(parser)
     parser.set_defaults(command=_learn)

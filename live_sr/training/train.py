@@ -78,7 +78,7 @@ def compile_network(net: nn.Module, device: str) -> nn.Module:
         torch.compile(lambda x: x + 1)(torch.zeros(2, device=device))
     except Exception as error:  # torch raises classes of its own, and what a missing compiler raises
         what = f"--compile cannot be used here: {str(error).splitlines()[0]}"
-        raise UsageError(what, "install a C++ compiler, or leave it out") from None
+        raise UsageError(what, "leave it out, or see that a C++ compiler works here") from None
     return cast(nn.Module, torch.compile(net))
 
 

@@ -17,7 +17,8 @@ import pytest
 from patience import LONG_S, until
 from screens import Screen, command_toy, read_toy
 
-from live_sr import cli
+from live_sr import cli, manage
+from live_sr.config import Settings
 from live_sr.desktop.x11 import X11Desktop
 from live_sr.errors import SourceClosed, UsageError
 from live_sr.pipeline.frame import Rect, Size
@@ -222,6 +223,10 @@ def test_a_mistake_is_a_sentence(screen: Screen, tmp_path: Path, capsys: pytest.
     assert not (tmp_path / "pairs").exists()
 
 
+def add_model(file: Path, replace: bool) -> int:
+    return manage.add_models([file], None, None, replace=replace, settings=Settings())
+
+
 @pytest.mark.torch
 @pytest.mark.needs("safetensors", "onnx", "onnxruntime")
 def test_learn_takes_pairs_goes_on_with_them_and_trains(
@@ -233,8 +238,7 @@ def test_learn_takes_pairs_goes_on_with_them_and_trains(
     monkeypatch.setattr(command, "FEWEST_PAIRS", 3)
     toy = ToyGame(screen, "draws")
     place = toy.find_place()
-    added: list[Path] = []
-    models = command.OwnModels(lambda name: None, lambda file, replace: added.append(file))
+    models = command.OwnModels(manage.check_new_name, add_model)
     options = LearnOptions("toy game", steps=2, priority="normal")
 
     def end_with_too_few() -> None:
@@ -243,10 +247,14 @@ def test_learn_takes_pairs_goes_on_with_them_and_trains(
     with pytest.raises(UsageError, match="holds 1 pair, too few to train with: 3 are needed"):
         command.run(options, models, None, Player(None, end_with_too_few))
     player = Player(lambda: toy.show_scene(1), lambda: toy.show_scene(2))
-    assert command.run(options, models, None, player) == (0 if added else 1)
+    code = command.run(options, models, None, player)
     assert player.questions[0].startswith("Pair 2 of at least 3: pause the game and press Enter here")
     assert player.questions[2].startswith("3 pairs. Enter takes another one; t and Enter begins the training")
-    assert "trained with 2 pairs" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "trained with 2 pairs" in output
+    kept = [path.name for path in (tmp_path / "live-sr" / "models").glob("*.onnx")]
+    assert (code, kept) in ((0, ["toy-game-x2.onnx"]), (1, []))
+    assert ("not kept: " in output) == (code == 1)
     assert len(list((tmp_path / "live-sr" / "pairs" / "toy-game" / "hr").iterdir())) == 3
     assert toy.find_place() == place
 
@@ -257,7 +265,7 @@ def test_learn_says_where_it_stopped_when_the_game_ends(
     monkeypatch.setattr(paused_game, "SETTLES_S", LONG_S)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     toy = ToyGame(screen, "draws")
-    models = command.OwnModels(lambda name: None, lambda file, replace: None)
+    models = command.OwnModels(manage.check_new_name, add_model)
     with pytest.raises(SourceClosed, match="the game's window was closed, and 1 pair of it are too few"):
         command.run(LearnOptions("toy game"), models, None, Player(None, toy.close))
     assert len(list((tmp_path / "live-sr" / "pairs" / "toy-game" / "hr").iterdir())) == 1

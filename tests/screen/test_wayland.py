@@ -20,7 +20,7 @@ class WaylandScreen(Screen):
     def __init__(self) -> None:
         super().__init__(HD, manager="")
 
-    def _start_server(self, server: str) -> str:
+    def start_server(self, server: str) -> str:
         """Starts the compositor in the place of `server`; returns the display of its Xwayland."""
         find_program("Xwayland", "xwayland")
         log = self.log.with_name("weston.log")

@@ -95,8 +95,8 @@ def test_a_better_network_is_kept_used_and_removed(
 
     lines = output[output.index("[[profile]]") : output.index("`live-sr models remove")]
     assert tomllib.loads(lines)
-    (tmp_path / "config.toml").write_text(lines)
-    settings = config.load(tmp_path / "config.toml", ("My-game 2",))
+    (tmp_path / "config.toml").write_text(lines.replace("TITLE", "My Game"))
+    settings = config.load(tmp_path / "config.toml", ("My Game 2",))
     assert (settings.model.name, settings.model.scale) == ("my-game", 2)
 
     assert learn("--pairs", folder, "--steps", 60) == 0
@@ -134,6 +134,40 @@ def test_a_mistake_is_a_sentence(
     make_pairs(9)
     assert learn(*arguments) == code
     assert said in capsys.readouterr().err
+
+
+def test_pairs_of_two_places_cannot_be_judged(make_pairs: MakePairs, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = make_pairs(12)
+    for picture in sorted(folder.rglob("*.png")):
+        number = int(picture.stem[8:11])
+        picture.rename(picture.with_name(f"place{number % 2}_{number:05}.png"))
+    assert learn("--pairs", folder) == 2
+    assert "holds pairs of 2 places, and 3 are needed" in capsys.readouterr().err
+
+
+def test_a_folder_for_models_that_cannot_be_written_is_told_before_the_training(
+    make_pairs: MakePairs, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data.mkdir()
+    (data / "live-sr").write_text("no folder")
+    assert learn("--pairs", make_pairs(), "--steps", 40) == 7
+    said = capsys.readouterr()
+    assert "training begins" not in said.out
+    assert "Traceback" not in said.err
+
+
+def test_a_model_whose_card_is_broken_is_never_replaced(
+    make_pairs: MakePairs, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = make_pairs()
+    shipped = ROOT / "live_sr" / "models" / "weights" / "turbo-x2.onnx"
+    assert cli.main(["models", "add", str(shipped), "--name", "my-game"]) == 0
+    (mine,) = data.rglob("my-game-x2.onnx")
+    mine.with_suffix(".toml").write_text("broken")
+    before = mine.read_bytes()
+    assert learn("--pairs", folder, "--steps", 40) == 2
+    assert "whose card cannot be read" in capsys.readouterr().err
+    assert mine.read_bytes() == before
 
 
 def test_a_model_that_it_has_not_made_is_never_replaced(
@@ -191,7 +225,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_no_network(
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     said = capfd.readouterr().err
-    assert "has room, and try again" in said
+    assert "have room, and try again" in said
     assert "Traceback" not in said
     assert not list_models(data)
 

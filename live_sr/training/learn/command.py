@@ -11,13 +11,13 @@ import re
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from live_sr.desktop import window_picker
 from live_sr.desktop.open import open_desktop
 from live_sr.errors import LiveSRError, SourceClosed, UsageError
-from live_sr.models import zoo
+from live_sr.models import user_folder, zoo
 from live_sr.models.card import ModelCard
 from live_sr.system import paths
 from live_sr.system.termination import end_as_with_ctrl_c
@@ -26,24 +26,28 @@ from live_sr.training.learn import training_process
 from live_sr.training.learn.figures import LearnedFigures, TrainRequest
 from live_sr.training.learn.options import START, LearnOptions
 from live_sr.training.pairs import paused_session
+from live_sr.training.pairs.degrade import READABLE
 from live_sr.training.pairs.options import PairsOptions, PausedInput
 from live_sr.training.pairs.pair_folder import get_place
-from live_sr.training.pairs.paused_session import Ask, Ending
+from live_sr.training.pairs.paused_session import Ask, Ending, make_stem
 
-FEWEST_PAIRS = 10
+FEWEST_PAIRS, FEWEST_PLACES = 10, 3  # one place in three measures the network
 LARGEST_SCALE = 4  # of the window that pairs are captured in, where the screen has room
 MADE_BY = "made by `live-sr learn`"  # in the notes of a card: such a network may be replaced by the next one
 TRAIN_WORD = "t"
+BEGIN = f"{TRAIN_WORD} and Enter begins the training"
+NO_ROOM = ("", "choose another --out")  # the remedies of errors that know nothing of this command
 
 
 @dataclass(frozen=True)
 class KnownGame:
-    """What is learned: `title` for people, `match` for a profile, `name` of the model, and the folder of pairs."""
+    """What is learned: `match` for a profile (empty: its title is not known), `name` of the model, the folder of pairs,
+    and what they are, for the model's card."""
 
-    title: str
     match: str
     name: str
     pairs: Path
+    origin: str
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,7 @@ def run(options: LearnOptions, models: OwnModels, config: Path | None, ask: Ask 
     with end_as_with_ctrl_c():
         game = _take_pairs(options, models, ask) if options.captures else _find_pairs(options)
         earlier = _find_earlier(game.name, options.scale, models)
+        game = replace(game, name=earlier.name) if earlier else game  # as that is spelt
         _check_pairs(game)
         with tempfile.TemporaryDirectory(prefix="live-sr-learn-") as scratch:
             figures = _train(game, options, earlier, Path(scratch))
@@ -71,7 +76,7 @@ def run(options: LearnOptions, models: OwnModels, config: Path | None, ask: Ask 
             if figures.defect:
                 print_result(f"not kept: {figures.defect}. The pairs stay in {game.pairs}: more of them may help")
                 return 1
-            models.add(Path(figures.onnx), earlier is not None)
+            _keep(Path(figures.onnx), game, options.scale, models)
     print_result(_describe_use(game, options.scale, config))
     return 0
 
@@ -82,16 +87,20 @@ def _take_pairs(options: LearnOptions, models: OwnModels, ask: Ask) -> KnownGame
         window = paused_session.choose_window(PausedInput(options.window, options.pid), desktop, ask)
         title = window_picker.make_printable(window.title) or window.process
         match = options.window or title
-        name = options.name or paused_session.make_stem(match)
-        game = KnownGame(title, match, name, options.pairs or _choose_folder(name))
+        name = options.name or make_stem(match) or make_stem(window.process)
+        if not name:
+            raise UsageError(f'no name for files can be made of "{match}"', "choose one with --name")
+        game = KnownGame(match, name, options.pairs or _choose_folder(name), f"pairs of {title}, captured paused")
         _find_earlier(name, options.scale, models)  # before the player's work
         scales = tuple(range(LARGEST_SCALE, options.scale - 1, -1))
         target = PairsOptions(game.pairs, title)
         try:
-            taken = paused_session.take_pairs(desktop, window, scales, target, _end_with_word(ask), _ask_for_pause)
+            taken = paused_session.take_pairs(
+                desktop, window, scales, target, _end_with_word(ask), _ask_for_pause, make_stem(name)
+            )
         except LiveSRError as error:
-            if error.exit_code == LiveSRError.exit_code:  # a pair could not be written
-                error.remedy = "make room on that disk: the same command goes on with the pairs that are there"
+            if error.remedy in NO_ROOM:  # a pair could not be written
+                error.remedy = "make room there, or choose another --pairs; the pairs that are there stay"
             raise
     if taken.ending is Ending.INTERRUPT:
         print_result(f"interrupted: {_name_pairs(taken.places)} in {game.pairs}; the same command goes on with them")
@@ -105,16 +114,17 @@ def _take_pairs(options: LearnOptions, models: OwnModels, ask: Ask) -> KnownGame
 def _ask_for_pause(pairs: int) -> str:
     if pairs < FEWEST_PAIRS:
         return f"Pair {pairs + 1} of at least {FEWEST_PAIRS}: pause the game and press Enter here (Ctrl-C ends it): "
-    return f"{pairs} pairs. Enter takes another one; {TRAIN_WORD} and Enter begins the training: "
+    return f"{pairs} pairs. Enter takes another one; {BEGIN}: "
 
 
 def _end_with_word(ask: Ask) -> Callable[[str], str]:
     """Asks, and raises EOFError where the player answers that there are enough pairs."""
 
     def ask_player(question: str) -> str:
-        answer = ask(question)
-        if answer.strip().lower() == TRAIN_WORD:
-            raise EOFError
+        while (answer := ask(question)).strip().lower() == TRAIN_WORD:
+            if BEGIN in question:
+                raise EOFError
+            print_result("not yet")
         return answer
 
     return ask_player
@@ -124,8 +134,10 @@ def _find_pairs(options: LearnOptions) -> KnownGame:
     """The game whose pairs the folder holds."""
     assert options.pairs is not None
     folder = options.pairs
-    name = options.name or paused_session.make_stem(folder.resolve().name)
-    return KnownGame(name, name, name, folder)
+    name = options.name or make_stem(folder.resolve().name)
+    if not name:
+        raise UsageError(f'no name for a model can be made of "{folder}"', "choose one with --name")
+    return KnownGame("", name, folder, f"the pairs in {folder.resolve().name}")
 
 
 def _choose_folder(name: str) -> Path:
@@ -136,23 +148,44 @@ def _choose_folder(name: str) -> Path:
 def _find_earlier(name: str, scale: int, models: OwnModels) -> ModelCard | None:
     """The network of that name that this command has made before. Raises UsageError where another one has the name."""
     models.check_name(name)
-    for card in zoo.read_user_folder(paths.get_models_folder()).cards:
+    folder = paths.require_folder(paths.get_models_folder(), "models")
+    user_folder.check_folder(folder)
+    for card in zoo.read_user_folder(folder).cards:
         if (card.name.lower(), card.scale) == (name.lower(), scale):
             if not card.notes.startswith(MADE_BY):
                 what = f"you have a model {card.label} already, which `live-sr learn` has not made"
                 raise UsageError(what, "give the new one another name with --name")
             return card
+    file = folder / f"{name}-x{scale}.onnx"
+    if file.exists():
+        raise UsageError(f"there is a model {file} already, whose card cannot be read", "choose another --name")
     return None
+
+
+def _keep(file: Path, game: KnownGame, scale: int, models: OwnModels) -> None:
+    """Adds the network to the user's models. Raises LiveSRError."""
+    try:
+        models.add(file, _find_earlier(game.name, scale, models) is not None)
+    except (LiveSRError, KeyboardInterrupt):
+        print_result(f"the network could not be kept; the pairs stay in {game.pairs}")
+        raise
 
 
 def _check_pairs(game: KnownGame) -> None:
     """Raises UsageError where there are too few."""
     small = game.pairs / "lr"
-    files = [path for path in small.iterdir() if path.suffix != ".part"] if small.is_dir() else []
+    try:
+        files = [path for path in small.iterdir() if path.suffix.lower() in READABLE] if small.is_dir() else []
+    except OSError as error:
+        raise UsageError(f"{small} cannot be read: {error.strerror}", "give a folder that is yours") from None
     places = {get_place(path.stem) for path in files}
-    if len(files) < FEWEST_PAIRS or len(places) < 3:
+    remedy = "take more with `live-sr learn --window GAME`: it goes on with those that are there"
+    if len(files) < FEWEST_PAIRS:
         what = f"{game.pairs} holds {_name_pairs(len(files))}, too few to train with: {FEWEST_PAIRS} are needed"
-        raise UsageError(what, "take more with `live-sr learn --window GAME`: it goes on with those that are there")
+        raise UsageError(what, remedy)
+    if len(places) < FEWEST_PLACES:
+        what = f"{game.pairs} holds pairs of {len(places)} places, and {FEWEST_PLACES} are needed, one to measure with"
+        raise UsageError(what, remedy)
 
 
 def _train(game: KnownGame, options: LearnOptions, earlier: ModelCard | None, scratch: Path) -> LearnedFigures:
@@ -169,7 +202,7 @@ def _train(game: KnownGame, options: LearnOptions, earlier: ModelCard | None, sc
         threads=options.threads,
         idle=options.priority == "idle",
         earlier=str(weights) if weights and weights.is_file() else "",
-        trained_on=f"pairs of {game.title}, captured while it was paused",
+        trained_on=game.origin,
         notes=f"{MADE_BY}, from {START}",
     )
     try:
@@ -178,8 +211,9 @@ def _train(game: KnownGame, options: LearnOptions, earlier: ModelCard | None, sc
         print_result(f"interrupted: no network was made; the pairs stay in {game.pairs}")
         raise
     except LiveSRError as error:
-        if error.exit_code == LiveSRError.exit_code:  # nothing that the player gave
-            error.remedy = f"the pairs stay in {game.pairs}: see that {tempfile.gettempdir()} has room, and try again"
+        if error.remedy in NO_ROOM:
+            room = f"see that {tempfile.gettempdir()} and the memory have room, and try again"
+            error.remedy = f"the pairs stay in {game.pairs}: {room}"
         raise
 
 
@@ -196,13 +230,20 @@ def _describe(figures: LearnedFigures, game: KnownGame) -> str:
 def _describe_use(game: KnownGame, scale: int, config: Path | None) -> str:
     """How to see it, to have it always, and to be rid of it."""
     file = config or _name_config_file()
+    command = f"live-sr models remove {game.name} --scale {scale}"
     return (
-        "a live-sr that is running now has it under the same key\n"
+        "a live-sr that is running has it, too; one that shows its predecessor keeps that until you choose again\n"
         f"to use it with this game always, add to {file}:\n\n"
-        f"[[profile]]\nmatch = {json.dumps(re.escape(game.match), ensure_ascii=False)}\n"
+        f"[[profile]]\n{_format_match(game)}\n"
         f"[profile.model]\nname = {json.dumps(game.name)}\nscale = {scale}\n\n"
-        f"`live-sr models remove {game.name}` deletes it; the pairs in {game.pairs} stay for the next time"
+        f"`{command}` deletes it; the pairs in {game.pairs} stay for the next time"
     )
+
+
+def _format_match(game: KnownGame) -> str:
+    if not game.match:
+        return 'match = "TITLE"  # a part of the title of its window'
+    return f"match = {json.dumps(re.escape(game.match), ensure_ascii=False)}"
 
 
 def _name_config_file() -> str:

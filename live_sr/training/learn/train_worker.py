@@ -61,7 +61,7 @@ def _learn(request: TrainRequest) -> LearnedFigures:
     from live_sr.training.options import ExportOptions
     from live_sr.training.weights import load_start_weights, load_weights
 
-    begun = monotonic()
+    begun, begun_processor = monotonic(), process_time()
     out = Path(request.out)
     with redirect_stdout(io.StringIO()):  # it names the next command, which is not the player's concern
         train.run(_choose_settings(request, out))
@@ -91,7 +91,7 @@ def _learn(request: TrainRequest) -> LearnedFigures:
         held_out=len(held_out),
         trained=len(pairs),
         seconds=monotonic() - begun,
-        processor_s=process_time(),
+        processor_s=process_time() - begun_processor,
     )
 
 
@@ -106,7 +106,8 @@ def _choose_settings(request: TrainRequest, out: Path) -> TrainOptions:
     from live_sr.training import train
     from live_sr.training.options import TrainOptions
 
-    on_processor = train.choose_device(None) == "cpu"
+    # the priority of a process says nothing to a graphics card, where the game would wait for the training
+    device = "cpu" if request.idle else train.choose_device(None)
     return TrainOptions(
         out=out,
         pairs=(request.pairs,),
@@ -126,7 +127,8 @@ def _choose_settings(request: TrainRequest, out: Path) -> TrainOptions:
         warm_up=min(100, max(1, request.steps // 4)),
         average=0.99,
         threads=request.threads,
-        bf16=on_processor and bool(BF16_FEATURES & set(list_processor_features())),
+        device=device,
+        bf16=device == "cpu" and bool(BF16_FEATURES & set(list_processor_features())),
     )
 
 

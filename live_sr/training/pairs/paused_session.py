@@ -78,9 +78,13 @@ def take_pairs(
     options: PairsOptions,
     ask: Ask = input,
     question: Question = ask_for_pause,
+    stem: str = "",
 ) -> TakenPairs:
-    """Make pairs of the window until the player ends it. `scales`: how many times larger it becomes, best first: the
-    first with which it fits the screen. Raises LiveSRError."""
+    """Make pairs of the window until the player ends it. Raises LiveSRError.
+
+    scales: how many times larger it becomes, best first: the first with which it fits the screen. stem: how the names
+    of the pairs begin; empty: like the game's.
+    """
     capture = select_capture("auto", whole_window=True)
     ending = Ending.INPUT
     with HeldInterrupt() as interrupt, PairFolder(options.out, options.format, list(options.never)) as pairs:
@@ -91,7 +95,9 @@ def take_pairs(
 
         game = PausedGame(desktop, capture, window, interrupt)
         name = options.game or window_picker.make_printable(window.title) or options.out.name
-        session = PausedSession(game, pairs, PairOrigin(name, options.licence), scales, ask_player, question)
+        origin = PairOrigin(name, options.licence)
+        stem = stem or make_stem(name) or "game"
+        session = PausedSession(game, pairs, origin, stem, scales, ask_player, question)
         try:
             session.run()
         except (KeyboardInterrupt, EOFError) as end:
@@ -99,7 +105,7 @@ def take_pairs(
             print_result("")  # the terminal's line, with the question or ^C, ends here
         except SourceClosed as closed:
             ending = Ending.CLOSED
-            print_result(f"{closed.message}: this is the end")
+            print_result(closed.message)
     return TakenPairs(pairs.written, session.refused, len(pairs.places), ending)
 
 
@@ -119,6 +125,7 @@ class PausedSession:
         game: PausedGame,
         pairs: PairFolder,
         origin: PairOrigin,
+        stem: str,
         scales: Sequence[int],
         ask: Ask,
         question: Question,
@@ -126,6 +133,7 @@ class PausedSession:
         self._game = game
         self._pairs = pairs
         self._origin = origin
+        self._stem = stem
         self._scales = scales
         self._ask = ask
         self._question = question
@@ -211,8 +219,8 @@ class PausedSession:
 
     def _write(self, small: Picture, large: Picture) -> None:
         """Each pair is a place of its own: training holds out one place in ten."""
-        stem = make_stem(self._origin.game)
-        taken = (re.fullmatch(rf"{stem}-(\d+)", place) for place in self._pairs.places)
+        stem = self._stem
+        taken = (re.fullmatch(rf"{re.escape(stem)}-(\d+)", place) for place in self._pairs.places)
         number = 1 + max((int(found[1]) for found in taken if found), default=0)
         name, before = f"{stem}-{number:03}_00001", len(self._pairs.left_out)
         self._pairs.add(name, small, large, "render", self._origin.game, self._origin)
@@ -224,5 +232,8 @@ class PausedSession:
 
 
 def make_stem(game: str) -> str:
-    """ "my-game" for "My Game 2": without an underscore, which ends the place in a pair's name."""
-    return "-".join(re.findall(r"[a-z0-9]+", game.lower()))[:24].strip("-") or "game"
+    """ "my-game-2" for "My Game 2": without an underscore, which ends the place in a pair's name.
+
+    Empty where the title has no Latin letter and no digit.
+    """
+    return "-".join(re.findall(r"[a-z0-9]+", game.lower()))[:48].strip("-")
