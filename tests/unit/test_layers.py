@@ -64,7 +64,7 @@ OWNERS = {
     "tensorrt_rtx_bindings": ("engines/tensorrt/",),
     "torch_tensorrt": ("engines/tensorrt/build.py",),
     "triton": ("engines/torch_cuda/fused_cellnet_triton.py",),
-    "filelock": ("engines/cache/", "upscale/video/job_folder.py", "service/run.py"),
+    "filelock": ("engines/cache/", "system/file_lock.py", "service/run.py"),
     "cuda": ("nvidia/cuda_runtime.py",),
     "wgpu": ("engines/webgpu/",),
     **dict.fromkeys(

@@ -21,9 +21,8 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
-from filelock import FileLock, Timeout
-
 from live_sr.errors import UsageError
+from live_sr.system.file_lock import ProcessLock
 from live_sr.upscale.video import segment_file
 from live_sr.upscale.video.segment_file import make_write_error
 
@@ -52,16 +51,15 @@ class JobFolder:
         self._resume = resume
         self._discard = discard
         self.folder = get_job_folder(target)
-        self._lock = FileLock(self.folder / LOCK_FILE)
+        self._lock = ProcessLock(self.folder / LOCK_FILE)
 
     def __enter__(self) -> JobFolder:
+        in_use = UsageError(
+            f"another command is making {self._target} now", "wait until it has finished, or write to another file"
+        )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(blocking=False)
-        except Timeout:
-            raise UsageError(
-                f"another command is making {self._target} now", "wait until it has finished, or write to another file"
-            ) from None
+            self._lock.acquire(in_use)
         except OSError as error:
             raise make_write_error(self.folder, error) from None
         try:
