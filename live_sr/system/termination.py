@@ -1,4 +1,4 @@
-"""What SIGTERM does, which `kill` and a system that shuts down send."""
+"""What SIGTERM does, which `kill` and a system that shuts down send, and SIGHUP, which a terminal sends that closes."""
 
 from __future__ import annotations
 
@@ -8,24 +8,33 @@ from contextlib import contextmanager
 from typing import Self
 
 
+def list_signals() -> list[signal.Signals]:
+    """SIGTERM, and SIGHUP unless it is ignored, as under nohup. Windows has none: it ends what a console held."""
+    hangup: signal.Signals | None = getattr(signal, "SIGHUP", None)
+    if hangup is None or signal.getsignal(hangup) == signal.SIG_IGN:
+        return [signal.SIGTERM]
+    return [signal.SIGTERM, hangup]
+
+
 @contextmanager
 def end_as_with_ctrl_c() -> Iterator[None]:
-    """SIGTERM raises KeyboardInterrupt in the main thread, so that what is open is closed and children are ended.
+    """SIGTERM and SIGHUP raise KeyboardInterrupt in the main thread, so that what is open is closed and children end.
 
     Without it, Python dies at once. Only the main thread may use it.
     """
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in list_signals()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class HeldInterrupt:
-    """Ctrl-C and SIGTERM, which raise KeyboardInterrupt at chosen moments only, while used in a `with` statement.
+    """Ctrl-C, SIGTERM and SIGHUP, which raise KeyboardInterrupt at chosen moments only.
 
-    An exception in the middle of a request leaves python-xlib's connection locked for ever. Only the main thread may
-    use it.
+    Use it in a `with` statement, in the main thread only. An exception in the middle of a request leaves python-xlib's
+    connection locked for ever.
     """
 
     def __init__(self) -> None:
@@ -33,7 +42,7 @@ class HeldInterrupt:
         self._held = True
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {number: signal.signal(number, self._take) for number in (signal.SIGINT, *list_signals())}
         return self
 
     def __exit__(self, *_: object) -> None:

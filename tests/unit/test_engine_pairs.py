@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,13 +80,28 @@ def test_engines_and_their_scenes_are_printed(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.splitlines() == ["broken", "frozen", "moving"]
 
 
-def test_kill_ends_the_engine_and_keeps_what_was_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def set_hangup() -> Iterator[Callable[[signal.Handlers], object]]:
+    """Says what SIGHUP does; a test run under nohup ignores it."""
+    before = signal.getsignal(signal.SIGHUP)
+    yield lambda handler: signal.signal(signal.SIGHUP, handler)
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP"])
+def test_kill_and_a_closed_terminal_end_the_engine_and_keep_what_was_made(
+    how: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    set_hangup: Callable[[signal.Handlers], object],
+) -> None:
+    set_hangup(signal.SIG_DFL)
     ended: list[str] = []
 
     def draw_until_killed(scene: str, size: Size, times: FrameTimes, scale: int) -> Iterator[tuple[int, Picture]]:
         try:
             if scene == "moving" and size.width > 160:
-                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(signal.Signals[how])
             yield times.first, draw_waves(size, 0)
         finally:
             ended.append(scene)
@@ -100,3 +115,18 @@ def test_kill_ends_the_engine_and_keeps_what_was_made(tmp_path: Path, monkeypatc
     assert ended[-1] == "moving"
     assert [path.name for path in (tmp_path / "lr").iterdir()] == ["still_00004.png"]
     assert "still_00004.png" in (tmp_path / "manifest.csv").read_text()
+
+
+def test_under_nohup_drawing_goes_on_when_the_terminal_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, set_hangup: Callable[[signal.Handlers], object]
+) -> None:
+    set_hangup(signal.SIG_IGN)
+
+    def draw_and_hang_up(scene: str, size: Size, times: FrameTimes, scale: int) -> Iterator[tuple[int, Picture]]:
+        signal.raise_signal(signal.SIGHUP)
+        yield times.first, draw_waves(size, 0)
+
+    monkeypatch.setattr(
+        renderers, "list_engines", lambda: [replace(ENGINE, list_scenes=lambda: ["still"], draw=draw_and_hang_up)]
+    )
+    assert cli.main(["pairs", "engine", "waves", "--sizes", "160x120", "--out", str(tmp_path)]) == 0

@@ -72,6 +72,12 @@ def start_learning(folder: Path, **more: object) -> subprocess.Popen[str]:
     )
 
 
+def heed_signals() -> None:
+    """A test run that was started in the background, or under nohup, ignores these, and its children inherit that."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def list_models(data: Path) -> set[str]:
     return {path.name for path in data.rglob("*.onnx")}
 
@@ -187,17 +193,17 @@ def test_a_model_that_it_has_not_made_is_never_replaced(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_an_interrupted_training_leaves_the_pairs_and_nothing_else(
-    how: signal.Signals, make_pairs: MakePairs, data: Path, tmp_path: Path
+    how: str, make_pairs: MakePairs, data: Path, tmp_path: Path
 ) -> None:
     folder = make_pairs()
-    process = start_learning(folder, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    process = start_learning(folder, preexec_fn=heed_signals)
     try:
         until(lambda: list_scratch(tmp_path) or process.poll() is not None, "it has begun")
         until(lambda: psutil.Process(process.pid).children() or process.poll() is not None, "it trains")
         children = psutil.Process(process.pid).children()
-        process.send_signal(how)
+        process.send_signal(signal.Signals[how])
         output = process.communicate()[0]
     finally:
         process.kill()
