@@ -15,9 +15,9 @@ from live_sr.capture.video import VideoSource
 from live_sr.errors import SourceClosed, UsageError, did_you_mean
 from live_sr.evaluate.metrics import BgrImage
 from live_sr.imaging import degradation
+from live_sr.imaging.picture_file import READABLE, is_picture, read_picture
 from live_sr.pipeline.frame import Pixels, Size, get_size
 
-IMAGE_SUFFIXES = (".png", ".webp", ".jpg", ".jpeg", ".bmp")
 # SEQUENCE_FRAMENUMBER: a number of four digits and more, or after _ or -, or nothing but a number
 FRAME_NUMBER = re.compile(r"(.*?)[_-]?\d{4,}|(.*)[_-]\d+|\d+")
 
@@ -153,22 +153,15 @@ def open_datasets(
 
 def list_images(folder: Path) -> list[Path]:
     """The pictures in a folder, by name. Raises UsageError if there are none."""
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    found = sorted(path for path in folder.iterdir() if is_picture(path))
     if not found:
-        raise UsageError(f"there is no picture in {folder}", f"put files there that end in {', '.join(IMAGE_SUFFIXES)}")
+        raise UsageError(f"there is no picture in {folder}", f"put files there that end in {', '.join(READABLE)}")
     return found
 
 
 def read_image(path: Path) -> BgrImage:
     """Raises UsageError for a file that is not a picture."""
-    try:
-        data = np.fromfile(path, np.uint8)  # cv2.imread cannot open every name on Windows
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "check its permissions") from None
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if picture is None:
-        raise UsageError(f"{path} is damaged, or no picture", "get it again, or take it out")
-    return np.asarray(picture, np.uint8)
+    return read_picture(path, "get it again, or take it out")
 
 
 def read_video(path: Path) -> Iterator[Pixels]:

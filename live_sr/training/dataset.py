@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from live_sr.errors import UsageError, did_you_mean
+from live_sr.imaging.picture_file import is_picture, read_picture
 from live_sr.models.architectures.cellnet import CELL
 from live_sr.system import toml
 
@@ -53,22 +54,22 @@ class TrainingSource:
 
 
 def read_rgb_picture(path: Path) -> np.ndarray:
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise UsageError(f"{path} is not a readable picture", "remove it, or make the pair again")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    """RGB uint8 (H, W, 3). Raises UsageError."""
+    return cv2.cvtColor(read_picture(path, "remove it, or make the pair again"), cv2.COLOR_BGR2RGB)
 
 
 def read_pairs(folder: Path, scale: int) -> list[TrainingPair]:
     """All pairs of a folder with lr/ and hr/, the large ones area-averaged to `scale` times the small ones.
 
-    Raises UsageError for a folder that holds no pairs, or pairs that are not for this scale.
+    Files that are no pictures by their suffix are passed over: .DS_Store, Thumbs.db, the .part of a kill.
+
+    Raises UsageError for a folder that holds no pairs, one without a partner, or pairs that are not for this scale.
     """
     if not (folder / "lr").is_dir():
         what = "holds no pairs: there is no lr/ in it" if folder.is_dir() else "is not there"
         raise UsageError(f"the folder {folder} {what}", "make pairs with `live-sr pairs`")
     pairs: list[TrainingPair] = []
-    for small_path in sorted((folder / "lr").iterdir()):
+    for small_path in sorted(filter(is_picture, (folder / "lr").iterdir())):
         large_path = folder / "hr" / small_path.name
         if not large_path.exists():
             raise UsageError(f"{small_path} has no partner {large_path}", "make the pairs again")

@@ -270,7 +270,7 @@ def test_what_cannot_be_measured_on_this_machine_is_named_and_left_out() -> None
         (["half"], "none called hr/"),
         (["empty"], "no picture in empty"),
         (["lone"], "no picture of the same name in lr/"),
-        (["torn"], "a.png is damaged, or no picture"),
+        (["torn"], "a.png is not a readable picture"),
         (["shots"], "--degrade"),
         (["shots", "--degrade", "blur"], 'no degradation "blur"'),
         (["arena", "--scale", "4"], "use a smaller --scale"),

@@ -17,7 +17,8 @@ import pytest
 
 from live_sr.errors import UsageError
 from live_sr.imaging.degradation import Picture, shrink
-from live_sr.training.pairs.degrade import read_picture, write_picture
+from live_sr.imaging.picture_file import read_picture
+from live_sr.training.pairs.degrade import write_picture
 from live_sr.training.pairs.game_renders import TICS, DoomRenderer, make_walk_demo
 from live_sr.training.pairs.options import MIXTURE
 from live_sr.training.pairs.pair_folder import Alignment, get_place, make_pair_name, measure_alignment

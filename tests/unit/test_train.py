@@ -213,6 +213,19 @@ def test_frames_of_an_odd_size_lose_their_last_row_or_column(tmp_path: Path) -> 
     assert (pair.small.shape, pair.large.shape) == ((74, 62, 3), (148, 124, 3))
 
 
+def test_files_that_are_no_pictures_do_not_keep_pairs_from_being_read(pairs: Path, tmp_path: Path) -> None:
+    for name in (".DS_Store", "Thumbs.db", "map03_00035.part", "desktop.ini"):
+        (pairs / "lr" / name).write_bytes(b"no picture")
+    named = pairs.rename(tmp_path / "Übung 遊び")
+    assert [pair.name for pair in read_pairs(named, 2)] == [f"map{number:02}_00035" for number in range(12)]
+
+
+def test_a_small_picture_without_its_large_one_is_told(pairs: Path) -> None:
+    (pairs / "hr" / "map03_00035.png").unlink()
+    with pytest.raises(UsageError, match=r"map03_00035\.png has no partner"):
+        read_pairs(pairs, 2)
+
+
 def test_a_manifest_names_sources_and_their_weights(pairs: Path, tmp_path: Path) -> None:
     manifest = tmp_path / "data.toml"
     manifest.write_text('[[source]]\nname = "noise"\npairs = ["pairs"]\nweight = 0.5\nvalidate = false\n')

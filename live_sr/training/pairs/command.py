@@ -16,11 +16,12 @@ import numpy as np
 
 from live_sr.errors import LiveSRError, MissingPart, UsageError, did_you_mean
 from live_sr.imaging.degradation import Picture
+from live_sr.imaging.picture_file import read_picture
 from live_sr.pipeline.frame import Size
 from live_sr.system.platform import get_platform
 from live_sr.system.termination import end_as_with_ctrl_c
 from live_sr.terminal import print_result
-from live_sr.training.pairs.degrade import crop_to_multiple, degrade, derive_seed, list_pictures, read_picture
+from live_sr.training.pairs.degrade import crop_to_multiple, degrade, derive_seed, list_pictures
 from live_sr.training.pairs.game_renders import DoomRenderer, OpenArenaRenderer, check_display
 from live_sr.training.pairs.options import (
     ENGINE_SCALE,

@@ -18,10 +18,11 @@ from av.video.reformatter import Interpolation
 
 from live_sr.errors import LiveSRError, UsageError
 from live_sr.imaging.degradation import LIGHT, Picture, degrade_second_order, shrink
+from live_sr.imaging.picture_file import READABLE as READABLE  # learn/command.py takes it from here
+from live_sr.imaging.picture_file import is_picture, read_picture
 from live_sr.terminal import print_result
 from live_sr.training.pairs.options import DegradeOptions
 
-READABLE = (".png", ".webp", ".bmp", ".jpg", ".jpeg")
 # Without these, FFmpeg's conversions lose two levels of brightness on the way to YUV and back (measured).
 EXACT_CONVERSION = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
 STREAM_CRF = (20, 36)  # from a good recording to a stream that saves bandwidth
@@ -72,22 +73,10 @@ def list_pictures(place: Path) -> list[Path]:
         return [place]
     if not place.is_dir():
         raise UsageError(f"there is no file or folder {place}", "give a picture or a folder of pictures")
-    found = sorted(path for path in place.iterdir() if path.suffix.lower() in READABLE)
+    found = sorted(path for path in place.iterdir() if is_picture(path))
     if not found:
         raise UsageError(f"{place} holds no pictures ({', '.join(READABLE)})", "give another folder")
     return found
-
-
-def read_picture(path: Path) -> Picture:
-    """BGR uint8 (H, W, 3), without transparency. Raises UsageError."""
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}", "leave it out") from None
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if picture is None:
-        raise UsageError(f"{path} is not a readable picture", "leave it out")
-    return np.asarray(picture, np.uint8)
 
 
 def write_picture(path: Path, picture: Picture) -> None:

@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from live_sr.errors import LiveSRError, UsageError
 from live_sr.imaging.degradation import Picture
-from live_sr.training.pairs.degrade import READABLE, write_picture
+from live_sr.imaging.picture_file import is_picture
+from live_sr.training.pairs.degrade import write_picture
 
 MANIFEST = "manifest.csv"
 # A standard deviation of brightness, of 255. A picture below it holds nothing to learn from or to align by.
@@ -210,4 +211,4 @@ def make_pair_name(stem: str) -> str:
 def _list_small_pictures(folder: Path) -> Iterable[Path]:
     if not (folder / "lr").is_dir():
         raise UsageError(f"{folder} holds no lr/", "give a folder of pairs to --never")
-    return [path for path in (folder / "lr").iterdir() if path.suffix.lower() in READABLE]
+    return [path for path in (folder / "lr").iterdir() if is_picture(path)]
