@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import cv2
@@ -180,23 +180,11 @@ def test_where_the_window_does_not_follow_the_player_changes_its_size(
     np.testing.assert_array_equal(large, draw(LARGE, 0))
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_the_window_gets_its_size_back_however_it_is_ended(how: signal.Signals, screen: Screen, tmp_path: Path) -> None:
     toy = ToyGame(screen, "restless")
     place = toy.find_place()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "live_sr", "pairs", "paused", "--window", "toy game", "--scale", "2", "--out", "pairs"],
-        env={**screen.env, "PYTHONPATH": str(Path(__file__).parents[2])},
-        cwd=tmp_path,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        # a test run started in the background ignores Ctrl-C, and its children inherit that
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
-    try:
+    with started_pairs(screen, tmp_path) as process:
         assert process.stdin is not None
         print(file=process.stdin, flush=True)
         until(lambda: toy.find_place().size == LARGE, "the window is large")
@@ -205,8 +193,59 @@ def test_the_window_gets_its_size_back_however_it_is_ended(how: signal.Signals, 
         until(lambda: toy.find_place() == place, "the window is as it was")
         assert process.stdout is not None
         output = process.stdout.read()
-        assert "Traceback" not in output
-        assert how == signal.SIGKILL or "0 pairs written" in output
+    assert "Traceback" not in output
+    assert how == signal.SIGKILL or "0 pairs written" in output
+
+
+@pytest.mark.parametrize("how", [signal.SIGHUP, signal.SIGKILL])
+def test_pairs_of_a_session_that_was_killed_stay_and_the_next_one_goes_on_with_them(
+    how: signal.Signals, screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_pairs: MakePairs
+) -> None:
+    monkeypatch.setattr(paused_game, "SETTLES_S", LONG_S)
+    toy = ToyGame(screen, "draws")
+    place = toy.find_place()
+    with started_pairs(screen, tmp_path) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        line = ""
+        while "written" not in line:  # a busy machine may need another try
+            print(file=process.stdin, flush=True)
+            line = process.stdout.readline()
+            assert line, "it ended"
+        process.send_signal(how)
+        until(lambda: process.poll() is not None, "its end")
+    assert "toy-game-001_00001" in (tmp_path / "pairs" / "manifest.csv").read_text()
+    until(lambda: toy.find_place() == place, "the window is as it was")
+    first = read_pair(tmp_path, "toy-game-001_00001")
+    toy.show_scene(1)
+    assert make_pairs(Player(None)) == 0
+    for before, now in zip(first, read_pair(tmp_path, "toy-game-001_00001"), strict=True):
+        np.testing.assert_array_equal(before, now)
+    np.testing.assert_array_equal(read_pair(tmp_path, "toy-game-002_00001")[0], draw(SMALL, 1))
+
+
+def heed_signals() -> None:
+    """A test run that was started in the background, or under nohup, ignores these, and its children inherit that."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
+@contextmanager
+def started_pairs(screen: Screen, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """`live-sr pairs paused` in a process of its own, which is ended at the end."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "live_sr", "pairs", "paused", "--window", "toy game", "--scale", "2", "--out", "pairs"],
+        env={**screen.env, "PYTHONPATH": str(Path(__file__).parents[2])},
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=heed_signals,
+    )
+    try:
+        yield process
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

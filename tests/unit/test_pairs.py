@@ -181,6 +181,40 @@ def test_more_pairs_join_those_that_are_there(frames: Path, tmp_path: Path) -> N
     assert [row["file"] for row in rows] == files(out / "lr")
 
 
+def test_pairs_that_the_manifest_lacks_count_all_the_same(frames: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pairs"
+    write_picture(tmp_path / "more" / "other_00001.png", scene(40))
+    assert make_pairs("folder", frames, "--out", out).returncode == 0
+    (out / "manifest.csv").unlink()
+    write_picture(out / "lr" / "alone_00001.png", scene(41))  # is no pair
+    (out / "lr" / "torn_00001.part").write_bytes(b"")
+    done = make_pairs("folder", tmp_path / "more", "--out", out)
+    assert "1 pairs written, 0 left out, 4 places in all" in done.stdout
+
+
+def test_only_one_command_at_a_time_writes_into_a_folder(frames: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pairs"
+    program = (
+        "import sys; from pathlib import Path; from live_sr.training.pairs.pair_folder import PairFolder\n"
+        "with PairFolder(Path(sys.argv[1]), 'png'): print('open', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(out)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "open\n"
+            refused = make_pairs("folder", frames, "--out", out)
+            assert refused.returncode == 2
+            assert f"another live-sr is writing pairs into {out}" in refused.stderr
+            assert "wait until it has ended, or choose another folder" in refused.stderr
+        finally:
+            other.kill()  # what it has left does not block
+    done = make_pairs("folder", frames, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert files(out) == ["hr", "lr", "manifest.csv"]
+
+
 def test_places_of_the_test_split_are_never_made(frames: Path, tmp_path: Path) -> None:
     for side in ("lr", "hr"):
         write_picture(tmp_path / "test" / side / "game-b_00077.webp", scene(9))

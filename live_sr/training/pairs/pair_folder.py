@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, field, fields
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Self
 
@@ -16,9 +18,12 @@ import numpy.typing as npt
 from live_sr.errors import LiveSRError, UsageError
 from live_sr.imaging.degradation import Picture
 from live_sr.imaging.picture_file import is_picture
+from live_sr.system import atomic_file
+from live_sr.system.file_lock import ProcessLock
 from live_sr.training.pairs.degrade import write_picture
 
 MANIFEST = "manifest.csv"
+LOCK = ".lock"  # there while a command writes pairs
 # A standard deviation of brightness, of 255. A picture below it holds nothing to learn from or to align by.
 FLAT_CONTRAST = 2.0
 LARGEST_OFFSET = 10.0  # of 255, of a colour's mean; most engines measured below 7, a sky that had loaded late 43
@@ -126,7 +131,8 @@ class PairFolder:
     """A folder of pairs that is being filled. Pairs that it already holds stay, unless one of the same name comes.
 
     `never`: folders of pairs whose places must not be made, for example those that a network will be tested on. Use it
-    in a `with` statement: the manifest is written at its end, also after Ctrl-C.
+    in a `with` statement, which raises UsageError where another process writes pairs there. The manifest is written
+    with every pair, so that it holds all of them however the process ends.
     """
 
     out: Path
@@ -136,28 +142,47 @@ class PairFolder:
     def __post_init__(self) -> None:
         self.written = 0
         self.left_out: list[str] = []
-        self._rows = {row.file: row for row in self._read()}
+        self._rows: dict[str, ManifestRow] = {}
+        self._saved = True
+        self._unlisted: set[str] = set()  # places of pairs that the manifest lacks
+        self._lock = ProcessLock(self.out / LOCK)
         self._banned = {get_place(path.stem): folder for folder in self.never for path in _list_small_pictures(folder)}
 
     def __enter__(self) -> Self:
+        what = f"another live-sr is writing pairs into {self.out}"
+        in_use = UsageError(what, "wait until it has ended, or choose another folder")
+        self._created = [path for path in (self.out, *self.out.parents) if not path.exists()]
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(in_use)
+        except OSError as error:
+            raise LiveSRError(f"{self.out} cannot be written: {error.strerror}", "choose another --out") from None
+        try:
+            self._rows = {row.file: row for row in self._read()}
+            self._unlisted = {get_place(path.stem) for path in self._list_pairs() if path.name not in self._rows}
+        except BaseException:
+            self._leave()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._rows:
-            return
-        part = self.out / f"{MANIFEST}.part"
         try:
-            with part.open("w", encoding="utf-8", newline="") as file:
-                lines = csv.writer(file)
-                lines.writerow(f.name for f in fields(ManifestRow))
-                lines.writerows(astuple(self._rows[name]) for name in sorted(self._rows))
-            part.replace(self.out / MANIFEST)
-        except OSError as error:
-            raise LiveSRError(f"{part} cannot be written: {error.strerror}", "choose another --out") from None
+            if not self._saved:  # Ctrl-C came just then
+                self._write_manifest()
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Frees the folder, and deletes it if it was made for nothing."""
+        self._lock.release(delete=True)
+        with suppress(OSError):  # it holds pairs
+            for path in self._created:
+                path.rmdir()
 
     @property
     def places(self) -> set[str]:
-        return {row.place for row in self._rows.values()}
+        """Of all pairs that are there, also of those that the manifest lacks."""
+        return self._unlisted | {row.place for row in self._rows.values()}
 
     def allowed(self, place: str) -> bool:
         """Whether pairs of this place may be made. If not, that is noted in `left_out`."""
@@ -181,8 +206,21 @@ class PairFolder:
         sizes = (f"{p.shape[1]}x{p.shape[0]}" for p in (small, large))
         shift = f"{found.shift[0]:+.3f} {found.shift[1]:+.3f}"
         line = (file, place, origin.game, source, kind, *sizes, f"{found.psnr:.2f}", shift, origin.licence)
-        self._rows[file] = ManifestRow(*line)
+        self._rows[file], self._saved = ManifestRow(*line), False
+        self._write_manifest()
         self.written += 1
+
+    def _write_manifest(self) -> None:
+        text = io.StringIO(newline="")
+        lines = csv.writer(text)
+        lines.writerow(f.name for f in fields(ManifestRow))
+        lines.writerows(vars(self._rows[name]).values() for name in sorted(self._rows))
+        atomic_file.write(self.out / MANIFEST, text.getvalue().encode())
+        self._saved = True
+
+    def _list_pairs(self) -> list[Path]:
+        """The small pictures that have a large one."""
+        return [path for path in _list_files(self.out / "lr") if (self.out / "hr" / path.name).exists()]
 
     def _read(self) -> list[ManifestRow]:
         path = self.out / MANIFEST
@@ -211,4 +249,11 @@ def make_pair_name(stem: str) -> str:
 def _list_small_pictures(folder: Path) -> Iterable[Path]:
     if not (folder / "lr").is_dir():
         raise UsageError(f"{folder} holds no lr/", "give a folder of pairs to --never")
-    return [path for path in (folder / "lr").iterdir() if is_picture(path)]
+    return _list_files(folder / "lr")
+
+
+def _list_files(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if is_picture(path)] if folder.is_dir() else []
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be read: {error.strerror}", "give a folder that is yours") from None
