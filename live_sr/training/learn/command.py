@@ -17,6 +17,7 @@ from pathlib import Path
 from live_sr.desktop import window_picker
 from live_sr.desktop.open import open_desktop
 from live_sr.errors import LiveSRError, SourceClosed, UsageError
+from live_sr.imaging.picture_file import is_picture
 from live_sr.models import user_folder, zoo
 from live_sr.models.card import ModelCard
 from live_sr.system import paths
@@ -26,7 +27,6 @@ from live_sr.training.learn import training_process
 from live_sr.training.learn.figures import LearnedFigures, TrainRequest
 from live_sr.training.learn.options import START, LearnOptions
 from live_sr.training.pairs import paused_session
-from live_sr.training.pairs.degrade import READABLE
 from live_sr.training.pairs.options import PairsOptions, PausedInput
 from live_sr.training.pairs.pair_folder import get_place
 from live_sr.training.pairs.paused_session import Ask, Ending, make_stem
@@ -175,7 +175,7 @@ def _check_pairs(game: KnownGame) -> None:
     """Raises UsageError where there are too few."""
     small = game.pairs / "lr"
     try:
-        files = [path for path in small.iterdir() if path.suffix.lower() in READABLE] if small.is_dir() else []
+        files = [path for path in small.iterdir() if is_picture(path)] if small.is_dir() else []
     except OSError as error:
         raise UsageError(f"{small} cannot be read: {error.strerror}", "give a folder that is yours") from None
     places = {get_place(path.stem) for path in files}

@@ -18,8 +18,7 @@ from av.video.reformatter import Interpolation
 
 from live_sr.errors import LiveSRError, UsageError
 from live_sr.imaging.degradation import LIGHT, Picture, degrade_second_order, shrink
-from live_sr.imaging.picture_file import READABLE as READABLE  # learn/command.py takes it from here
-from live_sr.imaging.picture_file import is_picture, read_picture
+from live_sr.imaging.picture_file import READABLE, is_picture, read_picture
 from live_sr.terminal import print_result
 from live_sr.training.pairs.options import DegradeOptions
 
