@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -12,14 +12,20 @@ import pytest
 
 from live_sr import cli
 from live_sr.config import Settings
+from live_sr.engines import graph_choice
 from live_sr.engines.options import EngineOptions
 
 SETTINGS = '[engine]\nbackend = "openvino"\ncache = "mine"\nthreads = 1\nprecision = "fp32"\n'
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where commands are started. Settings name the folder `mine`; the usual one is elsewhere."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where commands are started. Settings name the folder `mine`; the usual one is elsewhere.
+
+    What earlier tests found out about the graphs of a network is forgotten, since a process that builds knows only what
+    is in the usual folder.
+    """
+    graph_choice.open_trial_memory.cache_clear()
     for variable in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "LOCALAPPDATA", "APPDATA"):
         monkeypatch.setenv(variable, str(tmp_path / "usual"))
     monkeypatch.delenv("DISPLAY", raising=False)
@@ -30,7 +36,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "pairs" / "hr").mkdir()
     cv2.imwrite(str(tmp_path / "pairs" / "lr" / "a.png"), noise)
     cv2.imwrite(str(tmp_path / "pairs" / "hr" / "a.png"), noise.repeat(2, 0).repeat(2, 1))
-    return tmp_path
+    yield tmp_path
+    graph_choice.open_trial_memory.cache_clear()
 
 
 def kept(folder: Path) -> set[str]:
@@ -67,6 +74,7 @@ def test_what_engines_build_made_is_found_by_the_others(folder: Path) -> None:
     assert cli.main([*COMMANDS["engines build"].split(), *config]) == 0
     made = sorted((folder / "mine").rglob("*.blob"))
     assert len(made) == 1
+    graph_choice.open_trial_memory.cache_clear()  # as after the next start
     assert cli.main([*COMMANDS["bench"].split(), *config]) == 0
     assert sorted((folder / "mine").rglob("*.blob")) == made
 
