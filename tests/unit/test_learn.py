@@ -82,6 +82,14 @@ def list_models(data: Path) -> set[str]:
     return {path.name for path in data.rglob("*.onnx")}
 
 
+def add_own_model(data: Path) -> Path:
+    """A model of the user's that has the game's name; its file."""
+    shipped = ROOT / "live_sr" / "models" / "weights" / "turbo-x2.onnx"
+    assert cli.main(["models", "add", str(shipped), "--name", "my-game"]) == 0
+    (mine,) = data.rglob("my-game-x2.onnx")
+    return mine
+
+
 def list_scratch(tmp_path: Path) -> list[Path]:
     return list((tmp_path / "scratch").glob("live-sr*"))
 
@@ -166,9 +174,7 @@ def test_a_model_whose_card_is_broken_is_never_replaced(
     make_pairs: MakePairs, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_pairs()
-    shipped = ROOT / "live_sr" / "models" / "weights" / "turbo-x2.onnx"
-    assert cli.main(["models", "add", str(shipped), "--name", "my-game"]) == 0
-    (mine,) = data.rglob("my-game-x2.onnx")
+    mine = add_own_model(data)
     mine.with_suffix(".toml").write_text("broken")
     before = mine.read_bytes()
     assert learn("--pairs", folder, "--steps", 40) == 2
@@ -180,9 +186,7 @@ def test_a_model_that_it_has_not_made_is_never_replaced(
     make_pairs: MakePairs, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = make_pairs()
-    shipped = ROOT / "live_sr" / "models" / "weights" / "turbo-x2.onnx"
-    assert cli.main(["models", "add", str(shipped), "--name", "my-game"]) == 0
-    (mine,) = data.rglob("my-game-x2.onnx")
+    mine = add_own_model(data)
     before = mine.read_bytes()
     capsys.readouterr()
     assert learn("--pairs", folder, "--steps", 40) == 2
