@@ -65,7 +65,10 @@ def test_200_switches_and_200_resizes_leave_no_thread_no_handle_and_no_memory_be
 
 
 def test_changed_regions_of_many_sizes_and_models_leave_nothing_behind() -> None:
-    """As the program does it: an engine works while the one with windows for the new size is built."""
+    """As the program does it: an engine works while the one with windows for the new size is built.
+
+    With large networks: what draws whole pictures of this size in a millisecond is left alone.
+    """
     options = EngineOptions(backend="openvino", changed_regions=True)
     supply = EngineSupply(
         make_plain=lambda scale: FilterEngine("bicubic", scale),
@@ -77,11 +80,11 @@ def test_changed_regions_of_many_sizes_and_models_leave_nothing_behind() -> None
 
     def play(sizes: list[Size]) -> None:
         nonlocal partly
-        engine = HotSwapEngine(supply, Selection(resolve("turbo"), 2))
+        engine = HotSwapEngine(supply, Selection(resolve("balanced"), 2))
         presenter = Presenter(engine, make_resizer("auto"), make_resizer("nearest"))
         shown: list[DisplayPicture] = []
         for number, size in enumerate(sizes):
-            engine.select(Selection(resolve(("turbo", "fast")[number % 2]), 2))
+            engine.select(Selection(resolve(("balanced", "quality")[number % 2]), 2))
             presenter.warm_up(size)
             picture = make_scene(random, size)
             for _ in range(40):
@@ -96,4 +99,4 @@ def test_changed_regions_of_many_sizes_and_models_leave_nothing_behind() -> None
     sizes = [Size(176, 120), Size(160, 128), Size(176, 112), Size(160, 120)]
 
     check_nothing_stays(lambda: play(sizes))
-    assert partly > 40
+    assert partly
