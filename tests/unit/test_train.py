@@ -290,7 +290,7 @@ def test_a_shipped_network_goes_on_learning_against_a_discriminator(pairs: Path,
 
 
 def test_two_processes_train_one_network(pairs: Path, tmp_path: Path) -> None:
-    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(29500 + os.getpid() % 500))
+    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone")
     few = ("--pairs", pairs, "--features", 16, "--depth", 1, *SHORT, "--steps", 4, "--out", tmp_path / "run")
     tool("train", *few, launcher=launcher)
     assert cellnet.load(tmp_path / "run" / "weights.safetensors")[1] == 4
@@ -299,7 +299,7 @@ def test_two_processes_train_one_network(pairs: Path, tmp_path: Path) -> None:
 
 def test_two_processes_end_after_the_same_step_when_the_time_is_over(pairs: Path, tmp_path: Path) -> None:
     """They would wait for each other forever otherwise."""
-    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(30000 + os.getpid() % 500))
+    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone")
     few = ("--pairs", pairs, "--features", 16, "--depth", 1, "--batch", 2, "--patch", 32, "--out", tmp_path / "run")
     tool("train", *few, "--minutes", 0.01, launcher=launcher)
     assert float((tmp_path / "run" / "log.csv").read_text().split(",")[1]) >= 0
