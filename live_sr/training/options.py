@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+OPTIMIZERS = ("adam", "muon")
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -27,6 +29,7 @@ class TrainOptions:
     batch: int = 16
     patch: int = 48
     augment: float = 0.1
+    optimizer: str = "adam"
     rate: float = 6e-4
     warm_up: int = 1000
     average: float = 0.999

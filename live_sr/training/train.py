@@ -22,6 +22,7 @@ from live_sr.models.architectures.cellnet import CellNet
 from live_sr.terminal import Progress, print_result
 from live_sr.training.dataset import Patches, TrainingSource, leave_out, read_sources, split_by_place, upscale, validate
 from live_sr.training.losses import TrainingLoss
+from live_sr.training.optimizer import build_optimizer
 from live_sr.training.options import TrainOptions
 from live_sr.training.process_group import ProcessGroup
 from live_sr.training.tracker import TrainingTracker, choose_shown_pair, open_tracker
@@ -112,7 +113,7 @@ class TrainingRun:
         self.parallel: nn.Module = nn.parallel.DistributedDataParallel(self.net) if group.size > 1 else self.net
         if options.compile:
             self.parallel = compile_network(self.parallel, device)
-        self.optimizer = torch.optim.Adam(self.net.parameters(), options.rate, fused=True)
+        self.optimizer = build_optimizer(self.net, options)
         self.loss = TrainingLoss(options, device)
         self.step = 0
         self.seconds = 0.0

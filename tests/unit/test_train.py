@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -31,6 +33,7 @@ from live_sr.training.dataset import (
     split_by_place,
 )
 from live_sr.training.losses import fft_loss, psnr_loss, relativistic_loss, ssim_loss
+from live_sr.training.optimizer import MuonWithAdam
 
 pytestmark = pytest.mark.torch
 
@@ -261,6 +264,53 @@ def test_a_stopped_training_goes_on_and_its_weights_become_a_model_that_runs(pai
         assert done is not None
         assert get_size(done.pixels) == Size(66, 42)
         engine.close()
+
+
+def make_network(depth: int, wide: int = 0) -> CellNet:
+    net = CellNet(2, 16, depth, wide)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's annotation lacks it
+    return net
+
+
+def take_steps(optimizer: MuonWithAdam, net: CellNet, seeds: Sequence[int]) -> None:
+    for seed in seeds:
+        picture = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(seed))
+        optimizer.zero_grad()
+        torch.autograd.backward((net(picture) ** 2).mean())
+        optimizer.step()
+
+
+def test_muon_moves_a_hidden_kernel_in_all_directions_equally_and_the_rest_as_adam_does() -> None:
+    net = make_network(2)
+    before = copy.deepcopy(net)
+    take_steps(MuonWithAdam(net, 1e-3), net, [1])
+    moved = (net.body[0].get_parameter("weight") - before.body[0].get_parameter("weight")).flatten(1)
+    spread = torch.linalg.svdvals(moved)
+    assert spread[0] < 2 * spread[-1]  # of a gradient they differ by orders of magnitude
+    tail = (net.tail.weight - before.tail.weight).abs()
+    assert torch.allclose(tail, torch.full_like(tail, 1e-3), rtol=0.1)  # Adam's first step is the rate itself
+
+
+def test_muon_goes_on_from_its_state() -> None:
+    whole = make_network(2, wide=24)
+    first = MuonWithAdam(whole, 1e-3)
+    take_steps(first, whole, [1, 2])
+    resumed = copy.deepcopy(whole)
+    second = MuonWithAdam(resumed, 1e-3)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    take_steps(first, whole, [3])
+    take_steps(second, resumed, [3])
+    picture = torch.rand(1, 3, 16, 16)
+    assert torch.equal(whole(picture), resumed(picture))
+
+
+def test_a_training_with_muon_can_be_stopped_and_resumed(pairs: Path, tmp_path: Path) -> None:
+    few = ("--pairs", pairs, "--from", "fast", "--optimizer", "muon", *SHORT, "--out", tmp_path / "run")
+    tool("train", *few, "--steps", 2)
+    tool("train", *few, "--steps", 4, "--resume")
+    steps = cellnet.load(zoo.WEIGHTS / "fast-x2.safetensors")[1]
+    assert cellnet.load(tmp_path / "run" / "weights.safetensors")[1] == steps + 4
+    assert "of another network" in refused("train", *few, "--optimizer", "adam", "--steps", 6, "--resume")
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
