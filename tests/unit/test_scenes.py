@@ -58,6 +58,15 @@ def test_a_scene_is_the_same_at_both_sizes(kind: str, tmp_path: Path) -> None:
             assert there > compute_psnr_y(np.roll(small, shift, (0, 1)), pair.small) + 1
 
 
+def test_a_desktop_is_a_large_picture_with_small_text_all_over_it(tmp_path: Path) -> None:
+    paint("desktop", tmp_path)
+    pictures = [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted(tmp_path.glob("*.png"))]
+    assert [picture.shape for picture in pictures] == [(1080, 1920)] * 2
+    painted = np.mean([cv2.Canny(picture, 100, 200) > 0 for picture in pictures], axis=0)
+    quarters = [half for rows in np.split(painted, 2) for half in np.split(rows, 2, axis=1)]
+    assert min(quarter.mean() for quarter in quarters) > 0.005  # edges; a blank quarter has none
+
+
 def test_a_seed_says_which_scene(tmp_path: Path) -> None:
     paint("ui", tmp_path / "a", seed=1)
     paint("ui", tmp_path / "b", seed=2)

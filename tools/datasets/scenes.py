@@ -4,10 +4,12 @@
     python -m tools.datasets.scenes pixel --count 200 --out DIR
     python -m tools.datasets.scenes pixel --sprites GAME_ART GAME_ART --count 200 --out DIR
     python -m tools.datasets.scenes menu --behind PAIRS PAIRS --count 150 --out DIR
+    python -m tools.datasets.scenes desktop --count 110 --out LARGE
 
 `ui`: panels, running text in many fonts, bars, grids, thin lines over textures. `pixel`: tile maps and sprites of a low
 logical resolution, mostly point-sampled. Every scene is painted twice, at 480x270 and at 1920x1080, so that the small
-one has the aliasing and the glyphs that a small window really shows. Writes DIR/lr and DIR/hr.
+one has the aliasing and the glyphs that a small window really shows. Writes DIR/lr and DIR/hr. `desktop` is `ui` in one
+picture of 1920x1080 with text of the same size in pixels, for `live-sr pairs folder` to shrink; it goes to LARGE.
 """
 
 from __future__ import annotations
@@ -33,12 +35,14 @@ from PyQt6.QtGui import (
     QPolygonF,
 )
 
-from live_sr.errors import UsageError
+from live_sr.errors import LiveSRError
+from live_sr.imaging.png import write_png
 from tools.datasets.menus import list_frames, paint_menu
 from tools.datasets.sprites import SpriteArt, paint_world, read_art
 
 OFFSCREEN = ("-platform", "offscreen")  # for Qt: there need be no screen
-WIDTH, HEIGHT = 480, 270  # the units of a scene
+UNITS = WIDTH, HEIGHT = 480, 270  # of a scene, its width and height
+DESKTOP = 1920, 1080  # the same of a desktop: its text is small in a large picture
 SIZES = {"hr": 4, "lr": 1}  # in this order: whoever lists lr/ meanwhile finds the partner of each
 PHRASES = (
     "Level Health Mana Armour Score Lives Time Bonus Quest Inventory Options Resume Quit Save Load Continue New Game "
@@ -85,13 +89,20 @@ def make_texture(r: Random, side: int) -> QImage:
     return make_image(np.dstack((rgb, np.full((side, side, 1), 255, np.uint8))))
 
 
+def get_units(p: QPainter) -> tuple[int, int]:
+    """How many units the scene is wide and high."""
+    canvas, times = p.viewport(), p.worldTransform().m11()
+    return round(canvas.width() / times), round(canvas.height() / times)
+
+
 def paint_backdrop(p: QPainter, r: Random) -> None:
+    width, height = get_units(p)
     kind = r.integers(4)
-    whole = QRectF(0, 0, WIDTH, HEIGHT)
+    whole = QRectF(0, 0, width, height)
     if kind == 0:
         p.fillRect(whole, choose_colour(r))
     elif kind == 1:
-        fade = QLinearGradient(QPointF(*r.uniform(0, HEIGHT, 2)), QPointF(*r.uniform(0, WIDTH, 2)))
+        fade = QLinearGradient(QPointF(*r.uniform(0, height, 2)), QPointF(*r.uniform(0, width, 2)))
         fade.setColorAt(0, choose_colour(r))
         fade.setColorAt(1, choose_colour(r))
         p.fillRect(whole, fade)
@@ -99,12 +110,12 @@ def paint_backdrop(p: QPainter, r: Random) -> None:
         p.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, bool(r.random() < 0.5))
         tile = make_texture(r, int(r.choice((32, 64, 128))))
         side = float(r.uniform(20, 90))
-        for y in range(int(HEIGHT / side) + 1):
-            for x in range(int(WIDTH / side) + 1):
+        for y in range(int(height / side) + 1):
+            for x in range(int(width / side) + 1):
                 p.drawImage(QRectF(x * side, y * side, side, side), tile)
     for _ in range(int(r.integers(0, 14))):  # walls and ground seen at an angle
-        corners = r.uniform(0, 1, (int(r.integers(3, 6)), 2)) * (WIDTH * 0.5, HEIGHT * 0.5)
-        corners = corners + r.uniform(0, 0.7, 2) * (WIDTH, HEIGHT)
+        corners = r.uniform(0, 1, (int(r.integers(3, 6)), 2)) * (width * 0.5, height * 0.5)
+        corners = corners + r.uniform(0, 0.7, 2) * (width, height)
         p.setPen(Qt.PenStyle.NoPen)
         p.setBrush(QBrush(make_texture(r, 64)) if r.random() < 0.4 else choose_colour(r))
         p.drawPolygon(QPolygonF([QPointF(*c) for c in corners]))
@@ -138,7 +149,8 @@ def write_text(p: QPainter, r: Random, x: float, y: float, said: str, ink: QColo
 
 
 def paint_panel(p: QPainter, r: Random) -> None:
-    x, y = r.uniform(-10, WIDTH - 60), r.uniform(-10, HEIGHT - 30)
+    width, height = get_units(p)
+    x, y = r.uniform(-10, width - 60), r.uniform(-10, height - 30)
     w, h = r.uniform(50, 260), r.uniform(20, 140)
     dark = r.random() < 0.65
     p.setPen(QPen(choose_colour(r), float(r.choice((0.5, 1, 1, 2, 3)))))
@@ -165,7 +177,8 @@ def paint_bar(p: QPainter, r: Random, x: float, y: float, w: float) -> None:
 
 
 def paint_grid(p: QPainter, r: Random) -> None:
-    x, y, side = r.uniform(0, WIDTH - 100), r.uniform(0, HEIGHT - 60), float(r.uniform(10, 28))
+    width, height = get_units(p)
+    x, y, side = r.uniform(0, width - 100), r.uniform(0, height - 60), float(r.uniform(10, 28))
     p.setPen(QPen(choose_colour(r), float(r.choice((0.5, 1, 2)))))
     for row in range(int(r.integers(1, 5))):
         for column in range(int(r.integers(2, 9))):
@@ -175,14 +188,16 @@ def paint_grid(p: QPainter, r: Random) -> None:
 
 
 def paint_lines(p: QPainter, r: Random) -> None:
+    width, height = get_units(p)
     for _ in range(int(r.integers(2, 14))):
         p.setPen(QPen(choose_colour(r), float(r.choice((0.3, 0.5, 1, 1, 2)))))
         p.setBrush(Qt.BrushStyle.NoBrush)
-        a, b = (QPointF(*(r.random(2) * (WIDTH, HEIGHT))) for _ in range(2))
+        a, b = (QPointF(*(r.random(2) * (width, height))) for _ in range(2))
         p.drawLine(a, b) if r.random() < 0.6 else p.drawEllipse(a, float(r.uniform(3, 40)), float(r.uniform(3, 40)))
 
 
 def paint_interface(p: QPainter, r: Random) -> None:
+    width, height = get_units(p)
     p.setRenderHint(QPainter.RenderHint.Antialiasing, bool(r.random() < 0.8))
     p.setRenderHint(QPainter.RenderHint.TextAntialiasing, True)
     paint_backdrop(p, r)
@@ -193,7 +208,7 @@ def paint_interface(p: QPainter, r: Random) -> None:
     for _ in range(int(r.integers(0, 4))):
         paint_grid(p, r)
     for _ in range(int(r.integers(4, 16))):
-        write_text(p, r, r.uniform(0, WIDTH - 60), r.uniform(8, HEIGHT), choose_words(r, int(r.integers(1, 5))))
+        write_text(p, r, r.uniform(0, width - 60), r.uniform(8, height), choose_words(r, int(r.integers(1, 5))))
 
 
 def make_sprite(r: Random, palette: np.ndarray, side: int) -> np.ndarray:
@@ -289,9 +304,10 @@ def write_bitmap_text(p: QPainter, r: Random, unit: float) -> None:
     p.drawImage(QRectF(at[0], at[1], strip.width() * unit, strip.height() * unit), strip)
 
 
-def paint_on_canvas(paint: Callable[[QPainter], None], times: int) -> np.ndarray:
+def paint_on_canvas(paint: Callable[[QPainter], None], times: int, units: tuple[int, int] = UNITS) -> np.ndarray:
     """What `paint` draws, BGRA uint8, `times` as large as its units."""
-    canvas = QImage(WIDTH * times, HEIGHT * times, QImage.Format.Format_RGB32)
+    width, height = (side * times for side in units)
+    canvas = QImage(width, height, QImage.Format.Format_RGB32)
     canvas.fill(Qt.GlobalColor.black)
     p = QPainter(canvas)
     p.scale(times, times)
@@ -299,17 +315,17 @@ def paint_on_canvas(paint: Callable[[QPainter], None], times: int) -> np.ndarray
     p.end()
     bits = canvas.constBits()
     assert bits is not None
-    return np.frombuffer(bits.asstring(canvas.sizeInBytes()), np.uint8).reshape(HEIGHT * times, WIDTH * times, 4).copy()
+    return np.frombuffer(bits.asstring(canvas.sizeInBytes()), np.uint8).reshape(height, width, 4).copy()
 
 
-def paint_scene(paint: Paint, seed: int, times: int) -> np.ndarray:
+def paint_scene(paint: Paint, seed: int, times: int, units: tuple[int, int] = UNITS) -> np.ndarray:
     """The scene of that seed."""
-    return paint_on_canvas(lambda p: paint(p, np.random.default_rng(seed)), times)
+    return paint_on_canvas(lambda p: paint(p, np.random.default_rng(seed)), times, units)
 
 
 # fonts without letters, and two of the sheets that tools/benchmarks/legibility.py reads
 EXCLUDED_FONTS = ("Symbol", "Math", "D0500", "Open Sans", "Cantarell")
-SCENES = ("ui", "pixel", "menu")
+SCENES = ("ui", "pixel", "menu", "desktop")
 FAMILIES: list[str] = []
 
 
@@ -347,15 +363,15 @@ def main() -> None:
     FAMILIES.extend(find_families())
     try:
         paint = choose_painter(args.kind, args.sprites or [], args.behind or [])
-    except UsageError as error:
+        for number in range(args.seed, args.seed + args.count):
+            name = f"{args.kind}{number:04}_00000.png"
+            if args.kind == "desktop":
+                write_png(args.out / name, paint_scene(paint, number, 1, DESKTOP))
+                continue
+            for side, times in SIZES.items():
+                write_png(args.out / side / name, paint_scene(paint, number, times))
+    except LiveSRError as error:
         parser.error(f"{error.message}; {error.remedy}")
-    for number in range(args.seed, args.seed + args.count):
-        for side, times in SIZES.items():
-            path = args.out / side / f"{args.kind}{number:04}_00000.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = args.out / "part.png"
-            cv2.imwrite(str(part), paint_scene(paint, number, times)[..., :3])
-            part.replace(path)
     application.quit()
 
 
