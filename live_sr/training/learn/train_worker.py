@@ -102,7 +102,7 @@ def _measure(net: CellNet, pairs: list[TrainingPair]) -> float:
 
 
 def _choose_settings(request: TrainRequest, out: Path) -> TrainOptions:
-    """Those of docs/training.md, "Pairs made from what a game shows"."""
+    """Those of docs/training.md, "Muon"."""
     from live_sr.training import train
     from live_sr.training.options import TrainOptions
 
@@ -119,11 +119,11 @@ def _choose_settings(request: TrainRequest, out: Path) -> TrainOptions:
         every=max(1, request.steps // 4),
         patch=32,
         augment=0.1,
-        wide=128,
         batch=16,
         psnr=True,
         luma=2.0,
-        rate=2e-4,
+        optimizer="muon",
+        rate=3e-3,
         warm_up=min(100, max(1, request.steps // 4)),
         average=0.99,
         threads=request.threads,

@@ -33,7 +33,8 @@ def draw(scene: str, size: Size, times: FrameTimes, scale: int) -> NumberedFrame
     """Raises LiveSRError."""
     program = find_program("armagetronad.real", "armagetronad xvfb gcc libc6-dev")
     with tempfile.TemporaryDirectory(prefix="make-pairs-") as folder:
-        Path(folder, "user.cfg").write_text(write_settings(scene))
+        # the last file that the game reads: /etc's settings.cfg would overrule user.cfg
+        Path(folder, "autoexec.cfg").write_text(write_settings(scene))
         folders = ("--userconfigdir", folder, "--vardir", folder, "--datadir", DATA, "--configdir", SETTINGS)
         yield from play_window(GameWindow([program, *folders, "-w"], MENU), scene, size, times, scale)
 
