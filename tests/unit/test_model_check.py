@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -323,6 +324,23 @@ def test_weights_that_were_trained_here_keep_their_other_file(own: Path, tmp_pat
     assert manage.add_models([tmp_path / "mine.safetensors"], None, None, settings=Settings()) == 0
     assert sorted(path.name for path in own.iterdir()) == ["mine-x2.onnx", "mine-x2.safetensors", "mine-x2.toml"]
     assert zoo.find("mine", 2, user=own).multiple == cellnet.CELL
+
+
+def test_only_a_network_that_was_not_measured_is_suspected_of_another_range(
+    own: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    net = CellNet(2, 8, 2)
+    torch.nn.init.constant_(net.tail.get_parameter("bias"), -0.5)  # far darker than what it enlarges
+    cellnet.save(net, tmp_path / "dark.safetensors", 5)
+    assert manage.add_models([tmp_path / "dark.safetensors"], None, None, settings=Settings()) == 0
+    assert "it may want another range" in caplog.text
+    caplog.clear()
+    measured = tmp_path / "measured"
+    shutil.copytree(own, measured)
+    with (measured / "dark-x2.toml").open("a", encoding="utf-8") as card:
+        card.write("[psnr_y]\nmygame = { model = 30, bilinear = 28, bicubic = 28, lanczos = 28 }\n")
+    assert manage.add_models([measured / "dark-x2.onnx"], None, None, replace=True, settings=Settings()) == 0
+    assert not caplog.records
 
 
 def test_a_network_that_restores_only_is_added_for_chains(
