@@ -181,7 +181,7 @@ def _pace_flags(group: argparse._ArgumentGroup) -> None:
         "--optimizer",
         choices=OPTIMIZERS,
         default=TrainOptions.optimizer,
-        help="what takes the steps: muon learns more in each; with it, no --wide, and a --rate of 1e-3 (from scratch 3e-3)",
+        help="takes the steps: muon learns more in each; with it, no --wide, and a --rate of 1e-3 (from scratch 3e-3)",
     )
     flag("--rate", type=argument_types.parse_positive, default=TrainOptions.rate, help="peak learning rate")
     flag("--warm-up", type=whole, default=TrainOptions.warm_up, help="steps until that peak")
