@@ -28,7 +28,9 @@ class MuonWithAdam:
         # torch's Muon takes matrices alone: these share their memory with the kernels
         self._kernels = [(kernel, nn.Parameter(view_as_matrix(kernel.detach()))) for kernel in matrices]
         flat = [matrix for _, matrix in self._kernels]
-        self._muon = torch.optim.Muon(flat, rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+        self._muon: torch.optim.Optimizer = torch.optim.Muon(
+            flat, rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
+        )
         self._adam = torch.optim.Adam(others, rate, fused=True)
 
     @property
@@ -44,7 +46,7 @@ class MuonWithAdam:
         for kernel, matrix in self._kernels:
             assert kernel.grad is not None
             matrix.grad = kernel.grad.movedim(1, -1).flatten(1)
-        self._muon.step()  # type: ignore[no-untyped-call]
+        self._muon.step()
         self._adam.step()
 
     def state_dict(self) -> dict[str, Any]:
