@@ -46,6 +46,21 @@ def test_a_scene_drawn_twice_is_the_same(engine: GameEngine) -> None:
     assert first[2].std() > 2
 
 
+@pytest.mark.parametrize("scene", ["shooter-1", "platforms-1", "board-1"])
+def test_a_flat_game_shows_the_same_at_every_size(scene: str) -> None:
+    (engine,) = raylib.ENGINES
+    try:
+        assert scene in engine.list_scenes()
+    except MissingPart as error:
+        pytest.skip(error.message)
+    (small,), (large,) = (
+        [picture for _, picture in engine.draw(scene, size, FrameTimes(15, 1, 1), 1)]
+        for size in (SMALL, Size(960, 600))
+    )
+    shrunk = cv2.resize(large, (320, 200), interpolation=cv2.INTER_AREA)
+    assert np.corrcoef(small.ravel(), shrunk.ravel())[0, 1] > 0.9
+
+
 def test_an_engine_that_has_few_sizes_draws_at_one_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def draw(scene: str, size: Size, times: FrameTimes, scale: int) -> NumberedFrames:
         y, x = np.mgrid[0 : size.height, 0 : size.width] / size.height

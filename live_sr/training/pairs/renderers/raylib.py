@@ -1,4 +1,4 @@
-"""raylib: small places made of its generated meshes and textures."""
+"""raylib: small places made of its generated meshes and textures, and flat games laid out for 1280x720."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PROGRAM = ChildProgram("raylib_worlds", (Wheel("pyray", "raylib==6.2.0.0"),), di
 def list_scenes() -> list[str]:
     """Raises MissingPart."""
     PROGRAM.check()
-    return name_scenes({"hills": 6, "maze": 7, "plaza": 7})
+    return name_scenes({"hills": 6, "maze": 7, "plaza": 7, "shooter": 16, "platforms": 16, "board": 12})
 
 
 ENGINES = (

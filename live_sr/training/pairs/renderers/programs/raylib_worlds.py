@@ -1,4 +1,4 @@
-"""Places of small games in raylib: its own generated meshes and textures, with a HUD in its pixel font."""
+"""Small games in raylib, flat or of its own generated meshes and textures, with a HUD in its pixel font."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pyray as rl
 from live_sr.imaging.degradation import Picture
 from live_sr.pipeline.frame import Size
 from live_sr.training.pairs.renderers.child_program import ChildJob
+from live_sr.training.pairs.renderers.programs.raylib_flat import FLAT_WORLDS
 
 FRAMES_A_SECOND = 30
 UNITS = 270  # the height of the picture in the units of the HUD
@@ -32,10 +33,11 @@ Step = Callable[[float], None]
 
 
 class RaylibWorld:
-    """rng: the same numbers for a scene at every size. Textures have one filter in a scene."""
+    """rng: the same numbers for a scene at every size; size: of the picture. Textures have one filter in a scene."""
 
-    def __init__(self, rng: random.Random) -> None:
+    def __init__(self, rng: random.Random, size: Size) -> None:
         self.rng = rng
+        self.size = size
         self._filter = rng.choice(FILTERS)
         self.sky = self.colour(0.2, 0.7), self.colour(0.5, 0.95)
 
@@ -166,7 +168,12 @@ def build_plaza(world: RaylibWorld) -> Step:
     return step
 
 
-WORLDS: dict[str, Callable[[RaylibWorld], Step]] = {"hills": build_hills, "maze": build_maze, "plaza": build_plaza}
+WORLDS: dict[str, Callable[[RaylibWorld], Step]] = {
+    "hills": build_hills,
+    "maze": build_maze,
+    "plaza": build_plaza,
+    **FLAT_WORLDS,
+}
 
 
 def draw_hud(rng: random.Random, size: Size) -> None:
@@ -210,7 +217,7 @@ def main() -> None:
     rl.init_window(64, 64, "")
     target = rl.load_render_texture(job.size.width, job.size.height)
     rng = random.Random(job.scene)
-    world = RaylibWorld(rng)
+    world = RaylibWorld(rng, job.size)
     step = WORLDS[job.scene.split("-")[0]](world)
     for number, kept in job.iterate_numbers():
         if kept:
