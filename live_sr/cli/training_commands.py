@@ -18,7 +18,7 @@ from live_sr.cli.shared_flags import (
 )
 from live_sr.training import require
 from live_sr.training.learn.options import PRIORITIES, LearnOptions
-from live_sr.training.options import OPTIMIZERS, ExportOptions, TrainOptions
+from live_sr.training.options import OPTIMIZERS, SAMPLINGS, ExportOptions, TrainOptions
 
 if TYPE_CHECKING:
     from live_sr.cli.shared_flags import Commands
@@ -176,6 +176,12 @@ def _pace_flags(group: argparse._ArgumentGroup) -> None:
         type=argument_types.parse_share,
         default=TrainOptions.augment,
         help="probability of each of: mirrored, turned, recoloured, brighter or darker",
+    )
+    flag(
+        "--sampling",
+        choices=SAMPLINGS,
+        default=TrainOptions.sampling,
+        help="which patches are drawn most: of much contrast, or of much error after bicubic interpolation",
     )
     flag(
         "--optimizer",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OPTIMIZERS = ("adam", "muon")
+SAMPLINGS = ("contrast", "error")
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class TrainOptions:
     batch: int = 16
     patch: int = 48
     augment: float = 0.1
+    sampling: str = "contrast"
     optimizer: str = "adam"
     rate: float = 6e-4
     warm_up: int = 1000

@@ -139,7 +139,8 @@ class TrainingRun:
     ) -> None:
         """Trains to the end. Validates and saves after every --every steps and at the end."""
         o = self.options
-        patches = Patches(training, o.scale, o.patch, o.seed + self.step + 7919 * self.group.rank, o.augment)
+        seed = o.seed + self.step + 7919 * self.group.rank
+        patches = Patches(training, o.scale, o.patch, seed, o.augment, o.sampling)
         batches = patches.iterate_batches(o.batch)
         total = None if o.minutes else o.steps
         progress = None if self.group.rank else Progress("training", total, self.step, unit="steps")

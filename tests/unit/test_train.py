@@ -208,6 +208,19 @@ def test_a_source_is_drawn_from_by_its_weight() -> None:
     assert 0.8 < bright < 0.98
 
 
+def test_patches_are_drawn_where_interpolation_is_wrong() -> None:
+    small = np.zeros((64, 128, 3), np.uint8)
+    small[:, 64:] = np.indices((64, 64)).sum(0)[..., None] // 8 % 2 * 200  # of much contrast, but right as it is
+    large = cv2.resize(small, (256, 128), interpolation=cv2.INTER_CUBIC)
+    large[::2, 96:128] = 255  # details that the small picture has lost
+    pair = TrainingPair("a_1", small, large)
+    by_error, by_contrast = (pair.compute_block_probabilities(kind).reshape(4, 8) for kind in ("error", "contrast"))
+    assert by_error.sum() == pytest.approx(1)
+    assert by_error[:, 3].sum() > 0.8
+    assert by_error.min() > 0
+    assert by_contrast[:, 4:].sum() > 0.8
+
+
 def test_frames_of_an_odd_size_lose_their_last_row_or_column(tmp_path: Path) -> None:
     for side, size in (("lr", (75, 63)), ("hr", (300, 252))):
         (tmp_path / side).mkdir()
@@ -248,7 +261,7 @@ def test_a_stopped_training_goes_on_and_its_weights_become_a_model_that_runs(pai
     with safe_open(weights, "pt") as file:
         assert file.metadata()["step"] == "6"
     assert [line.split(",")[0] for line in (run / "log.csv").read_text().splitlines()] == ["2", "4", "6"]
-    more = ("--from", weights, "--teacher", weights, "--wide", 24, "--psnr")
+    more = ("--from", weights, "--teacher", weights, "--wide", 24, "--psnr", "--sampling", "error")
     tool("train", *few, "--steps", 2, "--out", tmp_path / "more", *more)
 
     told = tool("export", weights, "--name", "mine", "--test", pairs, "--int8", pairs, "--out", models)
