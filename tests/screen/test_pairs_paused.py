@@ -298,8 +298,8 @@ def test_learn_takes_pairs_goes_on_with_them_and_trains(
     assert toy.find_place() == place
 
 
-def test_learn_says_where_it_stopped_when_the_game_ends(
-    screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_learn_says_once_where_it_stopped_when_the_game_ends(
+    screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(paused_game, "SETTLES_S", LONG_S)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
@@ -307,4 +307,5 @@ def test_learn_says_where_it_stopped_when_the_game_ends(
     models = command.OwnModels(manage.check_new_name, add_model)
     with pytest.raises(SourceClosed, match="the game's window was closed, and 1 pair of it are too few"):
         command.run(LearnOptions("toy game"), models, None, Player(None, toy.close))
+    assert "window was closed" not in capsys.readouterr().out
     assert len(list((tmp_path / "live-sr" / "pairs" / "toy-game" / "hr").iterdir())) == 1

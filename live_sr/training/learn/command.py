@@ -105,9 +105,11 @@ def _take_pairs(options: LearnOptions, models: OwnModels, ask: Ask) -> KnownGame
     if taken.ending is Ending.INTERRUPT:
         print_result(f"interrupted: {_name_pairs(taken.places)} in {game.pairs}; the same command goes on with them")
         raise KeyboardInterrupt
-    if taken.ending is Ending.CLOSED and taken.places < FEWEST_PAIRS:
-        what = f"the game's window was closed, and {_name_pairs(taken.places)} of it are too few to train with"
-        raise SourceClosed(what, f"start it again: the same command goes on, until there are {FEWEST_PAIRS}")
+    if taken.ending is Ending.CLOSED:
+        if taken.places < FEWEST_PAIRS:
+            what = f"{taken.ending}, and {_name_pairs(taken.places)} of it are too few to train with"
+            raise SourceClosed(what, f"start it again: the same command goes on, until there are {FEWEST_PAIRS}")
+        print_result(taken.ending)
     return game
 
 
@@ -190,7 +192,8 @@ def _check_pairs(game: KnownGame) -> None:
 
 def _train(game: KnownGame, options: LearnOptions, earlier: ModelCard | None, scratch: Path) -> LearnedFigures:
     """Raises LiveSRError; then the pairs are still there, and nothing else is."""
-    how = ", in the time that no other program wants: you can play meanwhile" if options.priority == "idle" else ""
+    idle = "in the time that no other program wants: you can play meanwhile, or have it sooner with --priority normal"
+    how = f", {idle}" if options.priority == "idle" else ""
     print_result(f"training begins{how} (Ctrl-C ends it)")
     weights = earlier.onnx.with_suffix(".safetensors") if earlier else None
     request = TrainRequest(

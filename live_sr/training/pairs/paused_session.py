@@ -60,6 +60,8 @@ def run(source: PausedInput, options: PairsOptions, ask: Ask = input) -> int:
     with closing(open_desktop()) as desktop:
         window = choose_window(source, desktop, ask)
         pairs = take_pairs(desktop, window, (source.scale,), options, ask)
+    if pairs.ending is Ending.CLOSED:
+        print_result(pairs.ending)
     what = f"{pairs.written} pairs written, {pairs.refused} refused, {pairs.places} places in all"
     print_result(f"{options.out}: {what}")
     if pairs.places < 10:
@@ -103,9 +105,8 @@ def take_pairs(
         except (KeyboardInterrupt, EOFError) as end:
             ending = Ending.INPUT if isinstance(end, EOFError) else Ending.INTERRUPT
             print_result("")  # the terminal's line, with the question or ^C, ends here
-        except SourceClosed as closed:
+        except SourceClosed:
             ending = Ending.CLOSED
-            print_result(closed.message)
     return TakenPairs(pairs.written, session.refused, len(pairs.places), ending)
 
 
