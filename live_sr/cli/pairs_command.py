@@ -175,7 +175,7 @@ def _openarena_flags(parser: argparse.ArgumentParser) -> None:
     flag = parser.add_argument
     flag("demos", type=Path, nargs="*", metavar="DEMO.dm_71")
     flag("--match", nargs="+", default=[], metavar="MAP", help="let bots fight there, and record them")
-    _rendering_flags(parser, first=6, every=6, frames=8)
+    _rendering_flags(parser, first=4, every=3, frames=6)
     parser.set_defaults(command=_openarena)
 
 

@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <pwd.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,6 +120,19 @@ int select(int count, fd_set *readable, fd_set *writable, fd_set *failed, struct
     int found = next(count, readable, writable, failed, wait && is_main_thread() ? &none : wait);
     if (found == 0 && wait)
         sleep_on_our_clock(wait->tv_sec * 1000000LL + wait->tv_usec);
+    return found;
+}
+
+/* Extreme Tux Racer looks for its settings here: in HOME, as for other games, it finds none of the user's. */
+struct passwd *getpwuid(uid_t user)
+{
+    static struct passwd *(*next)(uid_t);
+    if (!next)
+        next = (struct passwd * (*)(uid_t)) dlsym(RTLD_NEXT, "getpwuid");
+    struct passwd *found = next(user);
+    char *home = getenv("HOME");
+    if (found && home)
+        found->pw_dir = home;
     return found;
 }
 
