@@ -17,7 +17,7 @@ from live_sr.cli.shared_flags import (
     load_settings,
 )
 from live_sr.training import require
-from live_sr.training.learn.options import PRIORITIES, LearnOptions
+from live_sr.training.learn.options import PRIORITIES, RATES, LearnOptions
 from live_sr.training.options import OPTIMIZERS, SAMPLINGS, ExportOptions, TrainOptions
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def _learn_flags(parser: argparse.ArgumentParser) -> None:
         help="the folder of pairs (one for each game, in the folder of your data); without a window, no more are taken",
     )
     flag("--name", help="what to call the network (after the game)")
+    flag("--model", choices=tuple(RATES), default=LearnOptions.model, help="the network to train further")
     flag("--scale", type=int, choices=(2, 4), default=LearnOptions.scale, help="how much larger its pictures are")
     flag("--steps", type=argument_types.parse_positive_integer, default=LearnOptions.steps, help="of the training")
     flag(

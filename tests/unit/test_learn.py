@@ -120,6 +120,22 @@ def test_a_better_network_is_kept_used_and_removed(
     assert len(list((folder / "lr").iterdir())) == 10
 
 
+def test_another_network_of_the_same_game_has_a_name_of_its_own(
+    make_pairs: MakePairs, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from live_sr.models.architectures import cellnet
+
+    folder = make_pairs()
+    assert learn("--pairs", folder, "--steps", 40) == 0
+    assert learn("--pairs", folder, "--model", "turbo", "--steps", 40) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert {line[0] for line in lines if len(line) == 2} >= {"my-game", "my-game-turbo", "turbo", "fast"}
+    assert list_models(data) == {"my-game-x2.onnx", "my-game-turbo-x2.onnx"}
+    for name, of in (("my-game-turbo", "turbo"), ("my-game", "fast")):
+        network, _ = cellnet.load(next(data.rglob(f"{name}-x2.safetensors")))
+        assert network.shape == cellnet.FAMILY[of, 2]
+
+
 def test_a_network_that_is_not_better_is_thrown_away(
     make_pairs: MakePairs, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,4 +1,4 @@
-"""`live-sr learn`: takes pairs of a paused game, trains `fast` on them, and keeps the network if it is better.
+"""`live-sr learn`: takes pairs of a paused game, trains a network on them, and keeps it if it is better.
 
 The player is asked for the pairs only; everything else happens by itself. Pairs stay for the next time; a network stays
 only if it is measurably better on places that it was not trained with.
@@ -25,7 +25,7 @@ from live_sr.system.termination import end_as_with_ctrl_c
 from live_sr.terminal import format_duration, print_result
 from live_sr.training.learn import training_process
 from live_sr.training.learn.figures import LearnedFigures, TrainRequest
-from live_sr.training.learn.options import START, LearnOptions
+from live_sr.training.learn.options import LearnOptions
 from live_sr.training.pairs import paused_session
 from live_sr.training.pairs.options import PairsOptions, PausedInput
 from live_sr.training.pairs.pair_folder import get_place
@@ -72,7 +72,7 @@ def run(options: LearnOptions, models: OwnModels, config: Path | None, ask: Ask 
         _check_pairs(game)
         with tempfile.TemporaryDirectory(prefix="live-sr-learn-") as scratch:
             figures = _train(game, options, earlier, Path(scratch))
-            print_result(_describe(figures, game))
+            print_result(_describe(figures, game, options.model))
             if figures.defect:
                 print_result(f"not kept: {figures.defect}. The pairs stay in {game.pairs}: more of them may help")
                 return 1
@@ -87,16 +87,17 @@ def _take_pairs(options: LearnOptions, models: OwnModels, ask: Ask) -> KnownGame
         window = paused_session.choose_window(PausedInput(options.window, options.pid), desktop, ask)
         title = window_picker.make_printable(window.title) or window.process
         match = options.window or title
-        name = options.name or make_stem(match) or make_stem(window.process)
-        if not name:
+        stem = options.name or make_stem(match) or make_stem(window.process)
+        if not stem:
             raise UsageError(f'no name for files can be made of "{match}"', "choose one with --name")
-        game = KnownGame(match, name, options.pairs or _choose_folder(name), f"pairs of {title}, captured paused")
+        name, pairs = options.name_model(stem), options.pairs or _choose_folder(stem)
+        game = KnownGame(match, name, pairs, f"pairs of {title}, captured paused")
         _find_earlier(name, options.scale, models)  # before the player's work
         scales = tuple(range(LARGEST_SCALE, options.scale - 1, -1))
         target = PairsOptions(game.pairs, title)
         try:
             taken = paused_session.take_pairs(
-                desktop, window, scales, target, _end_with_word(ask), _ask_for_pause, make_stem(name)
+                desktop, window, scales, target, _end_with_word(ask), _ask_for_pause, make_stem(stem)
             )
         except LiveSRError as error:
             if error.remedy in NO_ROOM:  # a pair could not be written
@@ -136,10 +137,10 @@ def _find_pairs(options: LearnOptions) -> KnownGame:
     """The game whose pairs the folder holds."""
     assert options.pairs is not None
     folder = options.pairs
-    name = options.name or make_stem(folder.resolve().name)
-    if not name:
+    stem = options.name or make_stem(folder.resolve().name)
+    if not stem:
         raise UsageError(f'no name for a model can be made of "{folder}"', "choose one with --name")
-    return KnownGame("", name, folder, f"the pairs in {folder.resolve().name}")
+    return KnownGame("", options.name_model(stem), folder, f"the pairs in {folder.resolve().name}")
 
 
 def _choose_folder(name: str) -> Path:
@@ -200,13 +201,14 @@ def _train(game: KnownGame, options: LearnOptions, earlier: ModelCard | None, sc
         pairs=str(game.pairs),
         out=str(scratch),
         name=game.name,
+        model=options.model,
         scale=options.scale,
         steps=options.steps,
         threads=options.threads,
         idle=options.priority == "idle",
         earlier=str(weights) if weights and weights.is_file() else "",
         trained_on=game.origin,
-        notes=f"{MADE_BY}, from {START}",
+        notes=f"{MADE_BY}, from {options.model}",
     )
     try:
         return training_process.train(request)
@@ -220,13 +222,13 @@ def _train(game: KnownGame, options: LearnOptions, earlier: ModelCard | None, sc
         raise
 
 
-def _describe(figures: LearnedFigures, game: KnownGame) -> str:
+def _describe(figures: LearnedFigures, game: KnownGame, start: str) -> str:
     share = round(100 * figures.processor_s / max(figures.seconds, 1e-9))
     took = f"{format_duration(figures.seconds)}, with {share} % of one core"
     return (
         f"trained with {_name_pairs(figures.trained)} in {took}\n"
         f"PSNR-Y in dB on {_name_pairs(figures.held_out)} of places that it was not trained with:\n"
-        f"{figures.format(game.name, START)}"
+        f"{figures.format(game.name, start)}"
     )
 
 

@@ -15,13 +15,14 @@ LEAST_GAIN = 0.3
 class TrainRequest:
     """What the process that trains has to do. Folders are text, since it travels as JSON.
 
-    idle: whether it gives way to all other programs. earlier: the weights of a network that an earlier `live-sr learn`
-    has made of this game, to be measured too; empty: none.
+    model: the network to begin with. idle: whether it gives way to all other programs. earlier: the weights of a
+    network that an earlier `live-sr learn` has made of this game, to be measured too; empty: none.
     """
 
     pairs: str
     out: str
     name: str
+    model: str
     scale: int
     steps: int
     threads: int

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-START = "fast"
-"""The network that every training begins with: it is fast enough for live pictures on a processor."""
+RATES = {"turbo": 1e-3, "fast": 1e-3, "balanced": 8e-4, "quality": 5e-4}
+"""The networks that a training can begin with, and its learning rate: deep ones forget at a higher one."""
 PRIORITIES = ("idle", "normal")
 
 
@@ -18,10 +18,15 @@ class LearnOptions:
     pid: int | None = None
     pairs: Path | None = None
     name: str | None = None
+    model: str = "fast"
     scale: int = 2
     steps: int = 1200
     threads: int = 1
     priority: str = PRIORITIES[0]
+
+    def name_model(self, game: str) -> str:
+        """What the new network is called. Networks of one game that cost more do not replace those that cost less."""
+        return self.name or (game if self.model == LearnOptions.model else f"{game}-{self.model}")
 
     @property
     def captures(self) -> bool:

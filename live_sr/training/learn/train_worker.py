@@ -22,7 +22,7 @@ from live_sr.system import child_process
 from live_sr.system.hardware import get_processor_name, list_processor_features
 from live_sr.terminal import set_up_streams
 from live_sr.training.learn.figures import LearnedFigures, TrainRequest
-from live_sr.training.learn.options import START
+from live_sr.training.learn.options import RATES
 
 if TYPE_CHECKING:
     from live_sr.models.architectures.cellnet import CellNet
@@ -85,7 +85,7 @@ def _learn(request: TrainRequest) -> LearnedFigures:
     return LearnedFigures(
         onnx=str(onnx),
         learned=learned,
-        before=_measure(load_start_weights(START, request.scale)[0], held_out),
+        before=_measure(load_start_weights(request.model, request.scale)[0], held_out),
         filters=filters,
         earlier=None if earlier is None else _measure(load_weights(earlier, "the earlier network")[0], held_out),
         held_out=len(held_out),
@@ -102,7 +102,7 @@ def _measure(net: CellNet, pairs: list[TrainingPair]) -> float:
 
 
 def _choose_settings(request: TrainRequest, out: Path) -> TrainOptions:
-    """Those of docs/training.md, "Muon"."""
+    """Those of docs/training.md, "Muon" and "What a network gains by knowing the engine"."""
     from live_sr.training import train
     from live_sr.training.options import TrainOptions
 
@@ -112,18 +112,19 @@ def _choose_settings(request: TrainRequest, out: Path) -> TrainOptions:
         out=out,
         pairs=(request.pairs,),
         hold_out=HOLD_OUT,
-        model=START,
-        start=START,
+        model=request.model,
+        start=request.model,
         scale=request.scale,
         steps=request.steps,
         every=max(1, request.steps // 4),
         patch=32,
         augment=0.1,
+        sampling="error",
         batch=16,
         psnr=True,
         luma=2.0,
         optimizer="muon",
-        rate=1e-3,  # at 3e-3 it forgets what no pair of the game shows
+        rate=RATES[request.model],  # at 3e-3, fast forgets what no pair of the game shows
         warm_up=min(100, max(1, request.steps // 4)),
         average=0.99,
         threads=request.threads,
