@@ -242,7 +242,7 @@ def compute_psnr_y(a: np.ndarray, b: np.ndarray) -> float:
 def upscale(net: torch.nn.Module, small: np.ndarray, device: str) -> np.ndarray:
     """RGB uint8 (H, W, 3) -> (H * scale, W * scale, 3)."""
     x = torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))[None].to(device) / 255
-    return np.asarray((net(x)[0] * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy())
+    return np.asarray((net(x)[0].float() * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy())
 
 
 def validate(net: torch.nn.Module, sources: list[TrainingSource], device: str) -> dict[str, float]:

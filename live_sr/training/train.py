@@ -90,14 +90,17 @@ def mix_in_teacher(sources: list[TrainingSource], options: TrainOptions, device:
     """
     if options.teacher is None:
         return
-    net = load_weights(options.teacher, "--teacher")[0].to(device)
+    net = load_weights(options.teacher, "--teacher")[0]
+    net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's annotation lacks it
     if net.scale != options.scale:
         raise UsageError(f"--teacher {options.teacher} is for x{net.scale}", f"give one for x{options.scale}")
     share = options.teacher_share
     for source in sources:
         progress = Progress(f"teacher on {source.name}", len(source.pairs))
         for pair in source.pairs:
-            pair.large = cv2.addWeighted(upscale(net, pair.small, device), share, pair.large, 1 - share, 0)
+            with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=options.bf16):
+                guess = upscale(net, pair.small, device)
+            pair.large = cv2.addWeighted(guess, share, pair.large, 1 - share, 0)
             progress.step()
         progress.close()
 
