@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RATES = {"turbo": 1e-3, "fast": 1e-3, "balanced": 8e-4, "quality": 5e-4}
-"""The networks that a training can begin with, and its learning rate: deep ones forget at a higher one."""
+"""The networks that a training can begin with, and the learning rate of each: deep ones forget at a higher one."""
 PRIORITIES = ("idle", "normal")
 
 

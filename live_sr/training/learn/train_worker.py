@@ -102,7 +102,7 @@ def _measure(net: CellNet, pairs: list[TrainingPair]) -> float:
 
 
 def _choose_settings(request: TrainRequest, out: Path) -> TrainOptions:
-    """Those of docs/training.md, "Muon" and "What a network gains by knowing the engine"."""
+    """Those of docs/training.md, "Muon" and "What knowing the engine brings"."""
     from live_sr.training import train
     from live_sr.training.options import TrainOptions
 
