@@ -90,8 +90,7 @@ def mix_in_teacher(sources: list[TrainingSource], options: TrainOptions, device:
     """
     if options.teacher is None:
         return
-    net = load_weights(options.teacher, "--teacher")[0]
-    net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's annotation lacks it
+    net = load_weights(options.teacher, "--teacher")[0].to(device)
     if net.scale != options.scale:
         raise UsageError(f"--teacher {options.teacher} is for x{net.scale}", f"give one for x{options.scale}")
     share = options.teacher_share
